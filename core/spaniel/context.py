@@ -1,0 +1,202 @@
+"""A running session: what components see of the world, and what Python users create first."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from spaniel.errors import PluginError, SpanielError, UsageError
+from spaniel.expression import Expression
+from spaniel.observe import Stage
+from spaniel.pipeline.bind import Bound, Pipeline, bind, bind_pipeline
+from spaniel.plugins import Registry, load_registry
+from spaniel.store import Artifact, Need, Store, default_root
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spaniel.data import Corpus, Queries, Run
+
+T = TypeVar("T")
+
+
+class Context:
+    """Components, store and settings of a session.
+
+    Args:
+        store: the store, or the folder that holds it; by default the user's own.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``: where models run.
+        seed: seed of every random stream.
+        batch_size: texts or pairs per batch, for components that leave it open; ``None`` lets them choose.
+        offline: whether components may reach the network.
+        registry: the components; by default those of the installed distributions.
+    """
+
+    def __init__(
+        self,
+        store: Store | str | Path | None = None,
+        *,
+        device: str = "auto",
+        seed: int = 0,
+        batch_size: int | None = None,
+        offline: bool = False,
+        registry: Registry | None = None,
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"the batch size must be at least 1, not {batch_size}")
+        self.store = store if isinstance(store, Store) else Store(store if store is not None else default_root())
+        self.device = device
+        self.seed = seed
+        self.batch_size = batch_size
+        self.offline = offline
+        self.registry = registry if registry is not None else load_registry()
+        self._objects: dict[str, Any] = {}
+        self._memo: dict[str, tuple[Any, float, Mapping[str, float]]] = {}
+        self._stages: list[Stage] = []
+        self._opened: dict[tuple[str, str], Any] = {}
+
+    # Components
+
+    def bind(self, kind: str, expression: Expression | str) -> Bound:
+        """Check a component of one kind; see :func:`spaniel.pipeline.bind`."""
+        return bind(kind, expression, self.registry)
+
+    def pipeline(self, expression: Expression | str | Pipeline) -> Pipeline:
+        """Check a pipeline; see :func:`spaniel.pipeline.bind_pipeline`."""
+        return expression if isinstance(expression, Pipeline) else bind_pipeline(expression, self.registry)
+
+    def create(self, kind: str, expression: Expression | str) -> Any:
+        """Return the component that an expression names, made once in a session.
+
+        Raises:
+            UsageError: the expression names no such component.
+            PluginError: its factory fails.
+        """
+        return self.make(self.bind(kind, expression))
+
+    def make(self, bound: Bound) -> Any:
+        """Return the object that a checked component's factory makes, once in a session."""
+        if bound.digest not in self._objects:
+            factory = bound.registered.resolve_factory()
+            with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
+                self._objects[bound.digest] = factory(bound.config, self)
+        return self._objects[bound.digest]
+
+    # Artifacts
+
+    def obtain(self, need: Need) -> Artifact:
+        """Return an artifact, building it and what it needs where the store lacks them."""
+        for part in need.inputs:
+            self.obtain(part)
+        artifact = self.store.find(need.recipe)
+        if artifact is not None:
+            return artifact
+        with self.stage(f"{need.recipe.type} {need.recipe.component}", phase="build") as stage:
+
+            def progress(total: int | None, unit: str) -> Callable[[int], None]:
+                stage.total, stage.unit = total, unit
+                return self.advance
+
+            with blame(need.recipe.component.partition("/")[0], f"building {need.recipe.type} `{need.recipe.component}`"):
+                return self.store.obtain(need, progress)
+
+    def opened(self, artifact: Artifact, how: str, open_: Callable[[Artifact], Any]) -> Any:
+        """Return what ``open_`` makes of an artifact, once in a session for each ``how``."""
+        key = (artifact.address, how)
+        if key not in self._opened:
+            self._opened[key] = open_(artifact)
+        return self._opened[key]
+
+    # Running
+
+    def run(
+        self, pipeline: Expression | str | Pipeline, queries: Queries, corpus: Corpus, run: Run | None = None
+    ) -> Run:
+        """Run a pipeline; what several pipelines of a session begin with is computed once."""
+        from spaniel.pipeline.run import run_pipeline
+
+        return run_pipeline(self, self.pipeline(pipeline), queries, corpus, run).run
+
+    @contextmanager
+    def stage(self, name: str, total: int | None = None, unit: str = "", phase: str = "search") -> Iterator[Stage]:
+        """Tell the observers that a stage runs; :meth:`advance` and :meth:`count` refer to the innermost one."""
+        stage = Stage(name, phase, total, unit)
+        hook = self.registry.hook
+        self._stages.append(stage)
+        started = time.perf_counter()
+        failure: BaseException | None = None
+        try:
+            hook.stage_started(stage=stage)
+            yield stage
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self._stages.remove(stage)
+            self.replay(stage.replayed, stage.cost)
+            hook.stage_finished(stage=stage, seconds=time.perf_counter() - started, error=failure)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a stage is running."""
+        return bool(self._stages)
+
+    def advance(self, done: int) -> None:
+        """Report that ``done`` more units of the innermost stage are finished."""
+        if self._stages:
+            self.registry.hook.stage_progress(stage=self._stages[-1], done=done)
+
+    def count(self, what: str, amount: float = 1) -> None:
+        """Add to the cost of the innermost stage: ``"model calls"``, ``"texts encoded"``, ``"pairs scored"`` …"""
+        if self._stages:
+            cost = self._stages[-1].cost
+            cost[what] = cost.get(what, 0) + amount
+
+    def remember(self, key: str, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns, made once in a session; what it cost counts for every stage that asks."""
+        if key in self._memo:
+            value, seconds, cost = self._memo[key]
+            self.replay(seconds, cost)
+            return cast(T, value)
+        before = dict(self._stages[-1].cost) if self._stages else {}
+        started = time.perf_counter()
+        value = make()
+        after = self._stages[-1].cost if self._stages else {}
+        spent = {what: amount - before.get(what, 0) for what, amount in after.items()}
+        self._memo[key] = (value, time.perf_counter() - started, spent)
+        return value
+
+    def replay(self, seconds: float, cost: Mapping[str, float]) -> None:
+        """Charge the innermost stage for work that was done, and measured, for another."""
+        if self._stages:
+            self._stages[-1].replayed += seconds
+            for what, amount in cost.items():
+                self.count(what, amount)
+
+    # Randomness
+
+    def seed_for(self, *names: str | int) -> int:
+        """Return the seed of a named random stream: 63 bits, derived from the session's seed and the names."""
+        text = "\x1f".join(str(n) for n in (self.seed, *names))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def rng(self, *names: str | int) -> np.random.Generator:
+        """Return the generator of a named random stream, at its start."""
+        import numpy as np
+
+        return np.random.default_rng(self.seed_for(*names))
+
+
+@contextmanager
+def blame(distribution: str, what: str) -> Iterator[None]:
+    """Turn what a plugin raises, other than the three errors, into a :class:`PluginError` that names it."""
+    try:
+        yield
+    except (SpanielError, MemoryError):
+        raise
+    except Exception as error:
+        raise PluginError(distribution, f"{what} failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,7 @@
+"""Expressions: a pipeline as data, the same from text, YAML and Python."""
+
+from spaniel.expression.data import from_data, to_data
+from spaniel.expression.parser import parse
+from spaniel.expression.tree import Chain, Expression, Stage, Value
+
+__all__ = ["Chain", "Expression", "Stage", "Value", "from_data", "parse", "to_data"]

@@ -1,0 +1,167 @@
+"""Printing and parsing are inverse; text, YAML and Python build equal objects; every fault is a UsageError with its place."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spaniel.errors import UsageError
+from spaniel.expression import Chain, Stage, from_data, parse, to_data
+
+NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,4})?(/[a-z]{1,4})?", fullmatch=True).filter(
+    lambda n: n not in {"true", "false", "null"}
+)
+OPTIONS = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True).filter(
+    lambda n: n not in {"true", "false", "null", "inputs"}
+)
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+)
+
+
+def stages(children: st.SearchStrategy) -> st.SearchStrategy:
+    values = st.one_of(SCALARS, children, st.lists(st.one_of(SCALARS, children), max_size=3))
+    plain = st.builds(
+        lambda name, inputs, options: Stage(name, *inputs, **options),
+        NAMES,
+        st.lists(children, max_size=2),
+        st.dictionaries(OPTIONS, values, max_size=3),
+    )
+    weight = st.one_of(st.integers(-9, 9), st.floats(-100, 100))
+    return st.one_of(
+        plain,
+        st.builds(lambda a, b: a >> b, children, children),
+        st.builds(lambda a, k: a % k, children, st.integers(0, 10**6)),
+        st.builds(lambda a, w: w * a, children, weight),
+        st.builds(lambda a, b: a + b, children, children),
+        st.builds(lambda a, b, w: Stage("weighted", a, b, weights=w), children, children, st.lists(weight, max_size=3)),
+    )
+
+
+EXPRESSIONS = st.recursive(st.builds(Stage, NAMES), stages, max_leaves=8)
+
+
+@given(EXPRESSIONS)
+@settings(max_examples=500, deadline=None)
+def test_parsing_a_printed_expression_gives_it_back(expression) -> None:
+    assert parse(str(expression)) == expression
+    assert str(parse(str(expression))) == str(expression)
+
+
+@given(EXPRESSIONS)
+@settings(max_examples=300, deadline=None)
+def test_yaml_gives_an_equal_expression(expression) -> None:
+    text = yaml.safe_dump(to_data(expression), allow_unicode=True)
+    assert from_data(yaml.safe_load(text)) == expression
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=500, deadline=None)
+def test_arbitrary_text_parses_or_is_a_usage_error(text: str) -> None:
+    try:
+        expression = parse(text)
+    except UsageError:
+        return
+    assert parse(str(expression)) == expression
+
+
+@given(st.text("abk12.=()[],>%+*\"' -", max_size=40))
+@settings(max_examples=1000, deadline=None)
+def test_text_close_to_the_grammar_parses_or_is_a_usage_error(text: str) -> None:
+    try:
+        expression = parse(text)
+    except UsageError:
+        return
+    assert parse(str(expression)) == expression
+
+
+@given(
+    st.recursive(
+        SCALARS, lambda c: st.one_of(st.lists(c, max_size=3), st.dictionaries(st.text(max_size=4), c, max_size=2))
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_arbitrary_data_is_an_expression_or_a_usage_error(data) -> None:
+    try:
+        expression = from_data(data)
+    except UsageError:
+        return
+    assert parse(str(expression)) == expression
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("bm25", Stage("bm25")),
+        ("bm25(k=1000) >> mvp(k=100)", Stage("bm25", k=1000) >> Stage("mvp", k=100)),
+        ("rrf(bm25, dense(encoder=minilm), k=60)", Stage("rrf", "bm25", Stage("dense", encoder="minilm"), k=60)),
+        ("0.3 * bm25 + 0.7 * dense", 0.3 * Stage("bm25") + 0.7 * Stage("dense")),
+        ("bm25 + dense", Stage("weighted", "bm25", "dense", weights=[1, 1])),
+        ("(bm25 % 50) >> fullrank(lm=qwen)", (Stage("bm25") % 50) >> Stage("fullrank", lm="qwen")),
+        ("bm25 % 50 >> x", Chain("bm25", Stage("cut", k=50), "x")),
+        ("a >> b + c", Stage("a") >> (Stage("b") + Stage("c"))),
+        ("0.5 * (0.5 * a + 2 * b)", Stage("weighted", "a", "b", weights=[0.25, 1.0])),
+        ("a(x=[1, 2.5, \"t u\", true, null, b(c=d)])", Stage("a", x=[1, 2.5, "t u", True, None, Stage("b", c="d")])),
+        ("a(x='it\\'s \"quoted\"')", Stage("a", x="it's \"quoted\"")),
+        ("a(b=c >> d)", Stage("a", b=Stage("c") >> Stage("d"))),
+    ],
+)
+def test_text_and_python_build_equal_expressions(text: str, python) -> None:
+    assert parse(text) == python
+    assert from_data(to_data(python)) == python
+
+
+def test_types_of_values_are_part_of_equality() -> None:
+    assert len({parse(t) for t in ("a(x=1)", "a(x=1.0)", "a(x=true)", 'a(x="1")')}) == 4
+
+
+def test_order_of_options_is_not_part_of_equality() -> None:
+    assert parse("a(x=1, y=2)") == parse("a(y=2, x=1)")
+    assert hash(parse("a(x=1, y=2)")) == hash(parse("a(y=2, x=1)"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "marked"),
+    [
+        ("bm25(k=1000 >> mvp", "not the value 1000", "1000"),
+        ("bm25(k=1000", "or `)` after an argument", " "),
+        ("bm25 >>", "not the end", " "),
+        ("bm25(k=)", "not `)`", ")"),
+        ("bm25(k=1, k=2)", "given twice", "k"),
+        ("bm25(k=1, rrf)", "inputs come before options", "rrf"),
+        ("bm25(10)", "needs the name of its option", "10"),
+        ("bm25 % 5.5", "whole number", "5.5"),
+        ("a * b", "by a number", "a * b"),
+        ("bm25 dense", "expected an operator", "dense"),
+        ("a(x=\"open)", "closing quote", '"'),
+        ("a(x=10k)", "quotes", "1"),
+        ("5 >> a", "expected a component", "5"),
+        ("a$b", "unexpected '$'", "$"),
+        ("", "not the end", ""),
+    ],
+)
+def test_a_syntax_fault_is_underlined(text: str, said: str, marked: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    message, line, marks = str(caught.value).split("\n")
+    assert said in message
+    assert line == f"  {text}"
+    start = marks.index("^")
+    assert (line[start : start + marks.count("^")].strip() or " ") == (marked.strip() or " ")
+
+
+@pytest.mark.parametrize("text", ["(" * 500 + "a" + ")" * 500, "a(b=" * 100 + "1" + ")" * 100, "9" * 5000, "[" * 900])
+def test_deep_or_long_text_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {"a": 1}, b"x"])
+def test_values_that_no_expression_holds_are_refused(value) -> None:
+    with pytest.raises(UsageError, match="no value of an option"):
+        Stage("a", x=value)
