@@ -42,6 +42,9 @@ def vectors_need(context: Context, encoder: Expression | str, corpus: Need) -> N
                     if writer.next_row == batch.start:
                         writer.append(vectors[name])
                 advance(len(texts))
+            for name, writer in writers.items():
+                if writer.is_empty:
+                    writer.append(component.encode([], "document")[name])
         draft.info["documents"] = len(documents)
 
     recipe = Recipe(

@@ -1,0 +1,19 @@
+"""The store: whatever is expensive, as artifacts that appear whole or not at all."""
+
+from spaniel.store.artifact import Artifact, Draft
+from spaniel.store.digests import canonical_json, digest_bytes, digest_file
+from spaniel.store.recipe import Need, Recipe
+from spaniel.store.store import Entry, Store, default_root
+
+__all__ = [
+    "Artifact",
+    "Draft",
+    "Entry",
+    "Need",
+    "Recipe",
+    "Store",
+    "canonical_json",
+    "default_root",
+    "digest_bytes",
+    "digest_file",
+]
