@@ -1,0 +1,20 @@
+"""Measuring runs, and comparing systems: quality with intervals and tests, beside cost."""
+
+from spaniel.evaluation.comparison import Comparison, SystemResult, compare
+from spaniel.evaluation.measures import DEFAULT_MEASURES, Evaluation, evaluate, parse_measures
+from spaniel.evaluation.report import write_report
+from spaniel.evaluation.table import comparison_table, cost_line, human_bytes
+
+__all__ = [
+    "DEFAULT_MEASURES",
+    "Comparison",
+    "Evaluation",
+    "SystemResult",
+    "compare",
+    "comparison_table",
+    "cost_line",
+    "evaluate",
+    "human_bytes",
+    "parse_measures",
+    "write_report",
+]
