@@ -90,11 +90,11 @@ class Context:
 
     def obtain(self, need: Need) -> Artifact:
         """Return an artifact, building it and what it needs where the store lacks them."""
-        for part in need.inputs:
-            self.obtain(part)
         artifact = self.store.find(need.recipe)
         if artifact is not None:
             return artifact
+        for part in need.inputs:
+            self.obtain(part)
         with self.stage(f"{need.recipe.type} {need.recipe.component}", phase="build") as stage:
 
             def progress(total: int | None, unit: str) -> Callable[[int], None]:
