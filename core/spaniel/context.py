@@ -108,7 +108,8 @@ class Context:
         """Return what ``open_`` makes of an artifact, once in a session for each ``how``."""
         key = (artifact.address, how)
         if key not in self._opened:
-            self._opened[key] = open_(artifact)
+            with self.stage(f"open {artifact.recipe.component}", phase="load"):
+                self._opened[key] = open_(artifact)
         return self._opened[key]
 
     # Running
@@ -136,9 +137,12 @@ class Context:
             failure = error
             raise
         finally:
+            seconds = time.perf_counter() - started
             self._stages.remove(stage)
             self.replay(stage.replayed, stage.cost)
-            hook.stage_finished(stage=stage, seconds=time.perf_counter() - started, error=failure)
+            if self._stages:
+                self._stages[-1].loading += stage.loading if phase != "load" else seconds
+            hook.stage_finished(stage=stage, seconds=seconds, error=failure)
 
     @property
     def is_running(self) -> bool:
@@ -162,12 +166,11 @@ class Context:
             value, seconds, cost = self._memo[key]
             self.replay(seconds, cost)
             return cast(T, value)
-        before = dict(self._stages[-1].cost) if self._stages else {}
-        started = time.perf_counter()
-        value = make()
-        after = self._stages[-1].cost if self._stages else {}
-        spent = {what: amount - before.get(what, 0) for what, amount in after.items()}
-        self._memo[key] = (value, time.perf_counter() - started, spent)
+        with self.stage(key.partition(" ")[0]) as stage:
+            started = time.perf_counter()
+            value = make()
+            seconds = time.perf_counter() - started - stage.loading + stage.replayed
+        self._memo[key] = (value, seconds, dict(stage.cost))
         return value
 
     def replay(self, seconds: float, cost: Mapping[str, float]) -> None:

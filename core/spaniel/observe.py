@@ -22,11 +22,12 @@ class Stage:
 
     Attributes:
         name: what runs, as its expression prints.
-        phase: ``"build"`` or ``"search"``.
+        phase: ``"build"``, ``"load"`` or ``"search"``.
         total: number of units of work, where it is known.
         unit: what is counted (``"documents"``, ``"queries"`` …).
         cost: what the stage has counted so far (``"model calls"`` …).
         replayed: seconds of work that the session had done before and that this stage would have had to do.
+        loading: seconds spent inside it on opening artifacts and loading models, which a second run would not spend.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     number: int = field(default_factory=lambda: next(_NUMBERS))
     cost: dict[str, float] = field(default_factory=dict)
     replayed: float = 0.0
+    loading: float = 0.0
 
 
 class ProgressBars:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -229,7 +229,7 @@ def open_vectors(folder: Path) -> Vectors:
     try:
         content = json.loads(where.read_bytes())
         make, rows = _FORMS[content.pop("form")], int(content.pop("rows"))
-        names = [field for field in make.__dataclass_fields__ if field not in content]
+        names = [field.name for field in fields(make) if field.name not in content]
         arrays = {}
         for name in names:
             where = folder / f"{name}.npy"

@@ -36,9 +36,15 @@ class SentenceEncoder:
     @cached_property
     def model(self) -> Any:
         """The model, loaded: weights in safetensors alone, no code of others."""
+        with self.context.stage(f"load {self.config.model}", phase="load"):
+            return self._load()
+
+    def _load(self) -> Any:
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         config = self.config
         weights = {"dtype": getattr(torch, config.dtype), "use_safetensors": True}
         settings: dict[str, Any] = {
