@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +44,13 @@ class PythonDocs:
 
     def qrels(self, split: str) -> Qrels:
         """The judgments: 3 answers the question, 2 a good alternative or an essential part, 1 helps, 0 does not."""
-        return read_qrels(_data("qrels.tsv"))
+        judged = read_qrels(_data("qrels.tsv"))
+        there = self._ids
+        return Qrels({q: {d: g for d, g in grades.items() if d in there} for q, grades in judged.items()})
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        return frozenset(document.id for document in read_documents())
 
 
 def _data(name: str) -> Path:

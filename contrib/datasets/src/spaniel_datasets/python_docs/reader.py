@@ -30,15 +30,16 @@ def source_fingerprint() -> dict[str, str]:
 def read_documents() -> Iterator[Document]:
     """Yield every documented object of the standard library, and every topic of the language reference.
 
-    Importing the library's modules has side effects, so it happens in another process with a clean environment.
+    Importing the library's modules has side effects, so it happens in another process, with a clean environment and
+    without what is installed beside the library.
 
     Raises:
         PluginError: that process fails.
     """
     script = Path(__file__).with_name("walk.py")
-    keep = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    keep = {name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ}
     done = subprocess.run(
-        [sys.executable, "-I", "-X", "utf8", "-W", "ignore", str(script)],
+        [sys.executable, "-I", "-S", "-X", "utf8", "-W", "ignore", str(script)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

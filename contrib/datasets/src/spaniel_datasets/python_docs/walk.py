@@ -34,6 +34,7 @@ LEFT_OUT = {
 } | {"posixpath", "ntpath"} - {os.path.__name__}  # fmt: skip
 PUBLIC_NAME = {os.path.__name__: "os.path"}
 """Modules that people know under another name."""
+_PLAIN = (str, bytes, int, float, type(None), tuple)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -63,9 +64,14 @@ def clean(doc: str) -> str:
 
 
 def signature(thing: Any) -> str:
-    """Return the signature of a callable as text, or nothing."""
+    """Return the signature of a callable as text, or nothing; defaults that say more of this machine are shortened."""
     try:
-        return _ADDRESS.sub("", str(inspect.signature(thing)))
+        found = inspect.signature(thing)
+        short = [
+            p.replace(default=...) if p.default is not p.empty and not isinstance(p.default, _PLAIN) else p
+            for p in found.parameters.values()
+        ]
+        return _ADDRESS.sub("", str(found.replace(parameters=short)).replace("Ellipsis", "..."))
     except Exception:  # some signatures name what this build of Python lacks
         return ""
 
@@ -101,21 +107,26 @@ class Collection:
         if home != "builtins":
             self.add(home, own_doc(module), "module", home)
         exported = getattr(module, "__all__", None)
-        names = exported if isinstance(exported, list | tuple) else [n for n in vars(module) if not n.startswith("_")]
-        for name in sorted(set(map(str, names))):
-            thing = vars(module).get(name)
+        names = exported if isinstance(exported, list | tuple) else vars(module)
+        offered = {str(n): getattr(module, str(n), None) for n in names if not str(n).startswith("_")}
+        # Of several names for one object, its own comes first.
+        for name in sorted(offered, key=lambda n: (getattr(offered[n], "__name__", n) != n, n)):
+            thing = offered[name]
             if thing is None or isinstance(thing, types.ModuleType) or id(thing) in self.seen:
                 continue
             where = getattr(thing, "__module__", None) or home
             # An object that another public module defines is documented there; but a builtin as a builtin, and what a
             # package offers of its own modules as the package's.
-            inside = where in (home, module.__name__) or str(where).startswith(f"{home}.")
-            if home != "builtins" and not inside and self.is_home(where):
+            inside = str(where).lstrip("_") in (home, module.__name__) or str(where).startswith(f"{home}.")
+            if home != "builtins" and not inside and self.is_home(where, thing):
                 continue
             self.object(name if home == "builtins" else f"{home}.{name}", thing, home)
 
-    def is_home(self, where: object) -> bool:
-        return isinstance(where, str) and public(where) and where.partition(".")[0] in sys.stdlib_module_names - LEFT_OUT
+    def is_home(self, where: object, thing: Any) -> bool:
+        """Whether a module, or the public face of a compiled one (``io`` of ``_io``), offers an object itself."""
+        name = str(where).lstrip("_")
+        offered = getattr(sys.modules.get(name), str(getattr(thing, "__name__", "")), None)
+        return offered is thing and public(name) and name.partition(".")[0] in sys.stdlib_module_names - LEFT_OUT
 
     def object(self, name: str, thing: Any, home: str) -> None:
         if isinstance(thing, type):
