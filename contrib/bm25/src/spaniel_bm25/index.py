@@ -11,7 +11,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run
-from spaniel.data.run import concatenate
 
 from spaniel_bm25.kernel import search
 
@@ -66,7 +65,7 @@ class Index:
                 min(threads, end - start),
             )  # fmt: skip
             runs.append(Run.from_matrix(rows, scores))
-        return concatenate(runs)
+        return Run.concatenate(runs)
 
     def contributions(self, query: str, row: int) -> list[tuple[str, int, float]]:
         """Return, for each distinct known term of a query: the token, how often it is asked for, and what it adds."""

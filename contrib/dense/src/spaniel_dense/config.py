@@ -23,7 +23,9 @@ class SentenceTransformer(Config):
     dimensions: int | None = Field(None, description="keep only the first dimensions, for models trained so", ge=1)
     query_prompt: str | None = Field(None, description="text put before queries; by default the model's own")
     document_prompt: str | None = Field(None, description="text put before documents; by default the model's own")
-    max_length: int | None = Field(None, description="tokens read of a text; by default as many as the model states", ge=1)
+    max_length: int | None = Field(
+        None, description="tokens read of a text; by default as many as the model states", ge=1
+    )
     dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the weights")
 
 

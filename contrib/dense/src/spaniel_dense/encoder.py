@@ -1,99 +1,102 @@
-"""Encoders on sentence-transformers."""
+"""Texts → dense vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
-from spaniel.protocols import Metadata, Role
+from spaniel.data.vectors import Metric
 
-from spaniel_dense.config import SentenceTransformer as Options
-from spaniel_dense.models import find_model, model_digest
+from spaniel_dense.config import SentenceEncoderConfig
+from spaniel_dense.layout import Layout, read_layout
+from spaniel_dense.locating import download_model, find_model
 
 if TYPE_CHECKING:
     from spaniel import Context
+    from spaniel.protocols import Metadata, Role
 
-BATCH = 32
+_TINY = np.float32(1e-12)
+
+
+class Model(Protocol):
+    """What runs the model."""
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def embed(self, texts: Sequence[str], prompt: str, role: str) -> NDArray[np.float32]: ...
 
 
 class SentenceEncoder:
-    """One vector a text, the same that sentence-transformers gives for the model."""
+    """One vector a text, as sentence-transformers makes it; texts that come several times are encoded once."""
 
-    def __init__(self, config: Options, context: Context) -> None:
+    def __init__(self, config: SentenceEncoderConfig, context: Context) -> None:
         self.config = config
         self.context = context
 
     @cached_property
-    def folder(self) -> Path:
-        """The model's folder."""
-        return find_model(self.config.model, self.config.revision, self.context.offline)
+    def layout(self) -> Layout:
+        """What the model's folder says; fetched from the hub where this machine lacks it."""
+        return read_layout(download_model(self.config.model, self.config.revision, self.context.offline))
 
     @cached_property
-    def model(self) -> Any:
-        """The model, loaded: weights in safetensors alone, no code of others."""
-        with self.context.stage(f"load {self.config.model}", phase="load"):
-            return self._load()
+    def model(self) -> Model:
+        """The model itself, loaded on first use."""
+        if self.layout.is_plain:
+            from spaniel_dense.transformer import PooledTransformer
 
-    def _load(self) -> Any:
-        import torch
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
+            return cast(Model, PooledTransformer(self.layout, self.config, self.context))
+        from spaniel_dense.modules import ModularTransformer
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        config = self.config
-        weights = {"dtype": getattr(torch, config.dtype), "use_safetensors": True}
-        settings: dict[str, Any] = {
-            "device": None if self.context.device == "auto" else self.context.device,
-            "local_files_only": True,
-            "truncate_dim": config.dimensions,
-        }
-        if config.pooling == "auto":
-            model = SentenceTransformer(str(self.folder), model_kwargs=weights, **settings)
-        else:
-            from sentence_transformers.models import Pooling, Transformer
-
-            transformer = Transformer(str(self.folder), model_args={**weights, "local_files_only": True})
-            pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=config.pooling)
-            model = SentenceTransformer(modules=[transformer, pooling], **settings)
-        if config.max_length is not None:
-            model.max_seq_length = config.max_length
-        return model.eval()
-
-    @cached_property
-    def _normalizes(self) -> bool:
-        if self.config.normalize is not None:
-            return self.config.normalize
-        return str(self.model.similarity_fn_name) == "cosine"
+        return cast(Model, ModularTransformer(self.layout, self.config, self.context))
 
     def fingerprint(self, role: Role) -> Mapping[str, str]:
-        """Digest of weights, tokenizer and pooling."""
-        return {"model": model_digest(self.folder, self.context.store)}
+        """Return the digest of weights, tokenizer and settings, and the role's prompt.
+
+        A model that has not been fetched yet is known by its name and revision; nothing is fetched to plan.
+        """
+        folder = find_model(self.config.model, self.config.revision)
+        prompt = self._given_prompt(role)
+        if folder is None:
+            known = {"model": f"{self.config.model}@{self.config.revision or 'main'}"}
+        else:
+            layout = read_layout(folder)
+            known, prompt = {"model": layout.digest(self.context.store)}, layout.prompt(role, prompt)
+        return {**known, "prompt": prompt} if prompt else known
 
     def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, DenseVectors]:
-        """Return ``(texts, dimensions)`` float32; texts are batched by length, and come back in their order."""
-        metric = "cosine" if self._normalizes else "dot"
-        if not texts:
-            size = self.model.get_embedding_dimension()
-            return {"dense": DenseVectors(np.empty((0, int(size)), np.float32), metric)}  # type: ignore[arg-type]
-        prompt = self.config.query_prompt if role == "query" else self.config.document_prompt
-        encode = self.model.encode_query if role == "query" else self.model.encode_document
-        size = self.context.batch_size or BATCH
-        values = encode(
-            list(texts),
-            prompt=prompt,
-            batch_size=size,
-            normalize_embeddings=self._normalizes,
-            convert_to_numpy=True,
-            show_progress_bar=False,
-        )
-        self.context.count("model calls", -(-len(texts) // size))
-        self.context.count("texts encoded", len(texts))
-        values = np.ascontiguousarray(values, dtype=np.float32)
-        if np.isnan(values).any():
-            raise UsageError(f"{self.config.model} gives vectors that are not numbers (NaN); try dtype=float32")
-        return {"dense": DenseVectors(values, metric)}  # type: ignore[arg-type]
+        """Return one float32 vector a text, under the name ``dense``."""
+        distinct = list(dict.fromkeys(texts))
+        prompt = self.layout.prompt(role, self._given_prompt(role))
+        made = self._finish(self.model.embed(distinct, prompt, role))
+        self.context.count("texts encoded", len(distinct))
+        if len(distinct) < len(texts):
+            position = {text: number for number, text in enumerate(distinct)}
+            made = made[np.fromiter((position[text] for text in texts), np.int64, len(texts))]
+        return {"dense": DenseVectors(made, self._metric)}
+
+    def _finish(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        keep = self.config.dimensions
+        if keep is not None and keep > self.model.dimensions:
+            raise UsageError(f"dimensions={keep}: {self.config.model} gives {self.model.dimensions}")
+        vectors = vectors[:, :keep]
+        if self.layout.normalise if self.config.normalise == "auto" else self.config.normalise:
+            vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+        return np.ascontiguousarray(vectors)
+
+    @property
+    def _metric(self) -> Metric:
+        metric: Any = self.layout.metric if self.config.metric == "auto" else self.config.metric
+        if metric not in ("cosine", "dot"):
+            raise UsageError(
+                f"{self.config.model} compares vectors by {metric}; choose `metric=cosine` or `metric=dot`"
+            )
+        return cast(Metric, metric)
+
+    def _given_prompt(self, role: Role) -> str | None:
+        return self.config.prompt_query if role == "query" else self.config.prompt_document

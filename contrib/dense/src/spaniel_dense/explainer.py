@@ -43,7 +43,14 @@ class DenseOcclusion:
         )
         remainder = float(scores[0]) - sum(part.score for part in parts)
         return Explanation(
-            "dense", "dense-occlusion", query, document.id, float(scores[0]), parts, remainder, {"words": self.config.words}
+            "dense",
+            "dense-occlusion",
+            query,
+            document.id,
+            float(scores[0]),
+            parts,
+            remainder,
+            {"words": self.config.words},
         )
 
     def _encode(self, encoder: Encoder, texts: list[str], are_queries: bool) -> NDArray[np.float32]:

@@ -55,7 +55,9 @@ def _from_hub(name: str, revision: str | None, offline: bool) -> Path:
         fetched = snapshot_download(name, revision=revision, allow_patterns=patterns, ignore_patterns=ignored)
         return Path(fetched)
     except Exception as error:
-        raise UsageError(f"the model {name} is no folder, and cannot be fetched: {type(error).__name__}: {error}") from error
+        raise UsageError(
+            f"the model {name} is no folder, and cannot be fetched: {type(error).__name__}: {error}"
+        ) from error
 
 
 def model_digest(folder: Path, store: Store) -> str:

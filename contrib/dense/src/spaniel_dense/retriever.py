@@ -11,39 +11,40 @@ from spaniel.encoding import encode_queries, vectors_need
 from spaniel.indexing import index_need, open_index
 from spaniel.store import Need
 
-from spaniel_dense.config import Dense
+from spaniel_dense.config import DenseConfig
 
 if TYPE_CHECKING:
     from spaniel import Context
-
-NAME = "dense"
+    from spaniel.protocols import Index
 
 
 class DenseRetriever:
-    """Encodes queries and searches the index of the encoded corpus; an empty query gets an empty list."""
+    """Searches the index of the documents' vectors; a query without a word gets an empty list."""
 
-    def __init__(self, config: Dense, context: Context) -> None:
+    def __init__(self, config: DenseConfig, context: Context) -> None:
         self.config = config
         self.context = context
 
     def needs(self, corpus: Need) -> Sequence[Need]:
-        """The encoded corpus, and the index of it."""
-        vectors = vectors_need(self.context, self.config.encoder, corpus)
-        return [index_need(self.context, self.config.index, vectors, NAME)]
+        """The index, which needs the vectors."""
+        return [index_need(self.context, self.config.index, self._vectors(corpus), "dense")]
+
+    def index(self, corpus: Corpus) -> Index:
+        """Return the opened index of a corpus."""
+        return open_index(self.context, self.config.index, self._vectors(corpus.need), "dense")
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
         """Return the best ``k`` documents of each query."""
-        vectors = vectors_need(self.context, self.config.encoder, corpus.need)
-        index = open_index(self.context, self.config.index, vectors, NAME)
-        encoded = encode_queries(self.context, self.config.encoder, queries)[NAME]
-        found = index.search(encoded, self.config.k)
+        index = self.index(corpus)
+        asked = [position for position, text in enumerate(queries.texts) if text.strip()]
+        found = Run.empty(0)
+        if asked:
+            vectors = encode_queries(self.context, self.config.encoder, queries.select(asked))["dense"]
+            found = index.search(vectors, self.config.k)
         self.context.advance(len(queries))
-        empty = [position for position, text in enumerate(queries.texts) if not text.strip()]
-        return _without(found, empty) if empty else found
+        lengths = np.zeros(len(queries), np.int64)
+        lengths[asked] = found.lengths
+        return Run.build(np.concatenate([[0], np.cumsum(lengths)]), found.rows, found.scores)
 
-
-def _without(run: Run, queries: list[int]) -> Run:
-    lengths = run.lengths
-    lengths[queries] = 0
-    keep = ~np.isin(run.owners, queries)
-    return Run.build(np.concatenate([[0], np.cumsum(lengths)]), run.rows[keep], run.scores[keep])
+    def _vectors(self, corpus: Need) -> Need:
+        return vectors_need(self.context, self.config.encoder, corpus)

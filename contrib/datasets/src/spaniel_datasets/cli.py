@@ -1,0 +1,131 @@
+"""``spaniel datasets``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+from spaniel import Context
+from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.main import State
+from spaniel.collections import DATASET, find_dataset
+from spaniel.data import Corpus, FolderDataset, write_folder
+from spaniel.indexing import open_corpus
+from spaniel.protocols import Dataset
+
+from spaniel_datasets import registered
+
+
+@click.group()
+def datasets() -> None:
+    """List, show, add and export collections."""
+
+
+@datasets.command(name="list")
+@json_option
+@click.pass_obj
+def list_(state: State, as_json: bool) -> None:
+    """List the collections that have a name."""
+    found = state.registry.components(DATASET)
+    if as_json:
+        print_json([{"name": r.name, "distribution": r.distribution, "summary": r.component.summary} for r in found])
+        return
+    width = max(len(r.name) for r in found)
+    for r in found:
+        click.echo(f"{r.name:<{width}}  {r.component.summary}")
+
+
+@datasets.command()
+@click.argument("data")
+@on_error_option
+@json_option
+@running_options
+@click.pass_obj
+def show(state: State, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
+    """Show what a collection holds: documents, queries, judgments, and what was left out."""
+    with running(state, **settings) as context:
+        dataset = find_dataset(context, data, on_error)
+        corpus = open_corpus(context, dataset.documents())
+        info = dict(context.obtain(dataset.documents()).info)
+        splits = {split: _describe(dataset, split, corpus) for split in dataset.splits}
+    if as_json:
+        print_json({"name": dataset.name, "corpus": info, "splits": splits})
+        return
+    click.echo(click.style(dataset.name, bold=True))
+    for key, value in info.items():
+        click.echo(f"  {key:<14} {value}")
+    for split, facts in splits.items():
+        click.echo(f"  split {split}")
+        for key, value in facts.items():
+            click.echo(f"    {key:<24} {value}")
+
+
+def _describe(dataset: Dataset, split: str, corpus: Corpus) -> dict[str, Any]:
+    queries, qrels = dataset.queries(split), dataset.qrels(split)
+    judged = sorted({document for grades in qrels.values() for document in grades})
+    grades = Counter(grade for grades in qrels.values() for grade in grades.values())
+    return {
+        "queries": len(queries),
+        "judgments": sum(grades.values()),
+        "grades": {str(grade): count for grade, count in sorted(grades.items())},
+        "relevant per query": round(sum(c for g, c in grades.items() if g > 0) / max(1, len(qrels)), 2),
+        "judged but not there": int((corpus.rows(judged) < 0).sum()) if judged else 0,
+    }
+
+
+@datasets.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.pass_obj
+def add(state: State, name: str, folder: Path) -> None:
+    """Give a FOLDER in BEIR layout a NAME that works wherever a collection is asked for."""
+    FolderDataset(folder)
+    if state.registry.has(DATASET, name):
+        raise click.UsageError(f"there is a collection {name!r} already")
+    registered.add(name, folder)
+    click.echo(f"{name} is {folder.resolve()}")
+
+
+@datasets.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Forget a NAME that was added; the folder stays."""
+    registered.remove(name)
+    click.echo(f"forgot {name}")
+
+
+@datasets.command()
+@click.argument("data")
+@click.argument("folder", type=click.Path(path_type=Path))
+@on_error_option
+@running_options
+@click.pass_obj
+def export(state: State, data: str, folder: Path, on_error: str, **settings: Any) -> None:
+    """Write a collection to a FOLDER in BEIR layout."""
+    with running(state, **settings) as context:
+        dataset = find_dataset(context, data, on_error)
+        corpus = open_corpus(context, dataset.documents())
+        splits = {split: dataset.qrels(split) for split in dataset.splits}
+        queries = dataset.queries(dataset.splits[0]) if len(dataset.splits) == 1 else _all_queries(dataset)
+        write_folder(folder, _documents(context, corpus), queries, splits)
+    click.echo(f"wrote {len(corpus)} documents and {len(queries)} queries to {folder}")
+
+
+def _documents(context: Context, corpus: Corpus) -> Any:
+    with context.stage("export", len(corpus), "documents"):
+        for batch in corpus.batches(5000):
+            yield from batch.documents
+            context.advance(len(batch.documents))
+
+
+def _all_queries(dataset: Dataset) -> Any:
+    from spaniel import Queries
+
+    found: dict[str, tuple[str, Any]] = {}
+    for split in dataset.splits or ("",):
+        queries = dataset.queries(split)
+        metadata = queries.metadata or [{}] * len(queries)
+        found.update(zip(queries.ids, zip(queries.texts, metadata, strict=True), strict=True))
+    return Queries.from_lists(list(found), [text for text, _ in found.values()], [m for _, m in found.values()])

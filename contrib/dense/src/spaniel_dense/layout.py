@@ -1,0 +1,202 @@
+"""What a model's folder says about itself, read without loading the model.
+
+The layouts are those of transformers (``config.json`` and weights) and of sentence-transformers (``modules.json``, which names
+the transformer, its pooling, and what follows).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spaniel import UsageError
+from spaniel.store import Store, canonical_json, digest_bytes
+
+POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last-token", "max": "max"}
+"""Name of a pooling in sentence-transformers' files → name here."""
+_LEGACY = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+_UNLIKE = ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path")
+_TRIVIA = ("_name_or_path", "transformers_version")
+_TOKENIZER = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
+    *("vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
+)
+_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model's folder.
+
+    Attributes:
+        folder: the whole folder.
+        transformer: where the transformer's configuration, weights and tokenizer are.
+        pooling: how token vectors become one.
+        normalise: whether vectors are scaled to length 1.
+        metric: how the model's vectors are compared, in sentence-transformers' terms.
+        max_length: tokens after which a text is cut off, where the folder says.
+        lowercase: whether texts are lowercased first.
+        prompts: the model's own prompts by name.
+        default_prompt: name of the prompt for any role that has none.
+        is_plain: whether the vectors are the transformer's output, pooled; what is not is run by sentence-transformers.
+    """
+
+    folder: Path
+    transformer: Path
+    pooling: str = "mean"
+    normalise: bool = False
+    metric: str = "cosine"
+    max_length: int | None = None
+    lowercase: bool = False
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+    is_plain: bool = True
+
+    def prompt(self, role: str, given: str | None) -> str:
+        """Return what is put before a text: the option, or the prompt that it names, else the model's own."""
+        if given is not None:
+            return self.prompts.get(given, given)
+        for name in (*_PROMPTS[role], self.default_prompt):
+            if name in self.prompts:
+                return self.prompts[name]
+        return ""
+
+    def digest(self, store: Store) -> str:
+        """Return the digest of the weights, the tokenizer and the settings; the same wherever the files are."""
+        if not self.is_plain:
+            files = sorted(p for pattern in ("*.json", "*.safetensors", "*.txt") for p in self.folder.rglob(pattern))
+            named = {p.relative_to(self.folder).as_posix(): store.digest_of(p) for p in files}
+            return digest_bytes(canonical_json(named))
+        config = {k: v for k, v in read_json(self.transformer / "config.json").items() if k not in _TRIVIA}
+        files = weights(self.transformer) + [p for name in _TOKENIZER if (p := self.transformer / name).is_file()]
+        settings = [self.pooling, self.normalise, self.metric, self.max_length, self.lowercase]
+        digests = {path.name: store.digest_of(path) for path in files}
+        return digest_bytes(canonical_json({"config": config, "files": digests, "settings": settings}))
+
+
+def read_layout(folder: Path) -> Layout:
+    """Read what a folder says about its model.
+
+    Raises:
+        UsageError: it holds no model, weights in another form than safetensors, or asks for code of its own.
+    """
+    modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
+    layout = Layout(folder, folder) if modules is None else _read_modules(folder, modules)
+    if layout.is_plain:
+        if not (layout.transformer / "config.json").is_file():
+            raise UsageError(
+                f"{folder} is no model: it has no config.json; give a folder in the layout of transformers or "
+                "sentence-transformers"
+            )
+        weights(layout.transformer)
+    return layout
+
+
+def weights(folder: Path) -> list[Path]:
+    """Return the weight files of a transformer.
+
+    Raises:
+        UsageError: there are none in safetensors, or one is missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    if not index.is_file():
+        raise UsageError(
+            f"{folder} has no model.safetensors; weights in other forms are not read, since they can run code: "
+            "load them once where you trust them and `save_pretrained` them again"
+        )
+    names = sorted(set(read_json(index).get("weight_map", {}).values()))
+    missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
+    if missing:
+        raise UsageError(f"{folder} lacks the weight file {missing[0]}, which {index.name} names")
+    return [index, *(folder / name for name in names)]
+
+
+def read_json(path: Path, form: type = dict) -> Any:
+    """Read a JSON file of a model.
+
+    Raises:
+        UsageError: it is not there, damaged, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is no readable JSON ({error})") from error
+    if not isinstance(content, form):
+        raise UsageError(f"{path} holds no {'list' if form is list else 'mapping'}")
+    return content
+
+
+def _read_modules(folder: Path, modules: list[Any]) -> Layout:
+    try:
+        parts = [(str(m["type"]), _inside(folder, str(m["path"]))) for m in modules]
+    except (TypeError, KeyError) as error:
+        raise UsageError(f"{folder / 'modules.json'}: each module needs a type and a path") from error
+    foreign = [name for name, _ in parts if not name.startswith("sentence_transformers.")]
+    if foreign:
+        raise UsageError(f"{folder} asks for the code of {foreign[0]}; only modules of sentence-transformers are run")
+    _refuse_pickles(folder, [path for _, path in parts])
+    said = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
+    names = [name.rpartition(".")[2] for name, _ in parts]
+    common = {
+        "metric": str(said.get("similarity_fn_name") or "cosine"),
+        "prompts": {str(k): str(v) for k, v in (said.get("prompts") or {}).items()},
+        "default_prompt": said.get("default_prompt_name"),
+        "normalise": "Normalize" in names,
+    }
+    if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
+        return Layout(folder, folder, is_plain=False, **common)
+    transformer, pooled = parts[0][1], parts[1][1]
+    settings = next((read_json(p) for p in sorted(transformer.glob("sentence_*config.json"))), {})
+    pooling = read_json(pooled / "config.json")
+    mode = _pooling_mode(pooling)
+    is_plain = (
+        mode in POOLING
+        and pooling.get("include_prompt", True) is True
+        and settings.get("transformer_task", "feature-extraction") == "feature-extraction"
+        and settings.get("modality_config", _TEXT) == _TEXT
+        and not any(settings.get(key) for key in _UNLIKE)
+    )
+    return Layout(
+        folder,
+        transformer,
+        pooling=POOLING.get(mode, "mean"),
+        max_length=settings.get("max_seq_length"),
+        lowercase=bool(settings.get("do_lower_case")),
+        is_plain=is_plain,
+        **common,
+    )
+
+
+def _pooling_mode(config: Mapping[str, Any]) -> str:
+    modes = config.get("pooling_mode") or [mode for key, mode in _LEGACY.items() if config.get(key)] or "mean"
+    if isinstance(modes, str):
+        return modes
+    return str(modes[0]) if len(modes) == 1 else "several"
+
+
+def _inside(folder: Path, relative: str) -> Path:
+    path = folder / relative
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder / 'modules.json'} names a path outside its folder: {relative!r}")
+    return path
+
+
+def _refuse_pickles(folder: Path, parts: list[Path]) -> None:
+    for path in parts:
+        if (path / "pytorch_model.bin").is_file() and not any(path.glob("*.safetensors")):
+            raise UsageError(
+                f"{path / 'pytorch_model.bin'}: weights are read from safetensors alone, since others can run code"
+            )
