@@ -1,16 +1,29 @@
-"""The data that flows: documents, queries, judgments, runs and vectors. Ids exist at the edges, rows and arrays between."""
+"""The data that flows: documents, queries, judgments, runs and vectors; ids at the edges, rows and arrays between."""
 
-from spaniel.data.corpus import Batch, Corpus, corpus_need, documents_need
+from spaniel.data.corpus import Batch, Corpus
+from spaniel.data.docstore import Located, corpus_need, documents_need
 from spaniel.data.document import Document
+from spaniel.data.faults import Faults, OnError
 from spaniel.data.folder import FolderDataset
 from spaniel.data.fusion import fuse_rrf, fuse_weighted
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
+from spaniel.data.readers import read_documents, read_qrels, read_queries, read_records
 from spaniel.data.run import Run
 from spaniel.data.topk import topk
 from spaniel.data.trec import read_run, write_run
-from spaniel.data.vectors import BinaryVectors, DenseVectors, MultiVectors, SparseVectors, Vectors, open_vectors
-from spaniel.data.writer import VectorWriter
+from spaniel.data.vectors import (
+    BinaryVectors,
+    DenseVectors,
+    MultiVectors,
+    SparseVectors,
+    Vectors,
+    VectorWriter,
+    concatenate_vectors,
+    open_vectors,
+    save_vectors,
+)
+from spaniel.data.writers import write_documents, write_folder, write_qrels, write_queries
 
 __all__ = [
     "Batch",
@@ -18,20 +31,33 @@ __all__ = [
     "Corpus",
     "DenseVectors",
     "Document",
+    "Faults",
     "FolderDataset",
+    "Located",
     "MultiVectors",
+    "OnError",
     "Qrels",
     "Queries",
     "Run",
     "SparseVectors",
     "VectorWriter",
     "Vectors",
+    "concatenate_vectors",
     "corpus_need",
     "documents_need",
     "fuse_rrf",
     "fuse_weighted",
     "open_vectors",
+    "read_documents",
+    "read_qrels",
+    "read_queries",
+    "read_records",
     "read_run",
+    "save_vectors",
     "topk",
+    "write_documents",
+    "write_folder",
+    "write_qrels",
+    "write_queries",
     "write_run",
 ]

@@ -9,54 +9,112 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from spaniel.errors import ArtifactError, UsageError
 
-
-def _open(path: Path, mode: str) -> IO[bytes]:
-    if path.suffix == ".gz":
-        # No name and no time in the header, so that the same content gives the same bytes.
-        raw = path.open(mode)
-        return _GzipFile(raw, mode) if "w" in mode else gzip.open(raw, "rb")  # type: ignore[return-value]
-    if path.suffix in (".zst", ".zstd"):
-        try:
-            import zstandard
-        except ImportError:
-            raise UsageError(f'{path}: zstd files need an extra: pip install "spaniel[zstd]"') from None
-        opened: IO[bytes] = zstandard.open(path, mode)
-        return opened
-    return path.open(mode)
+PACKED = (".gz", ".zst", ".zstd")
+"""Endings of compressed files."""
+LONGEST = 2**28
+"""Bytes of the longest line; no document can be larger, and no damaged file can fill the memory."""
+_MARK = b"\xef\xbb\xbf"
 
 
-class _GzipFile(gzip.GzipFile):
-    def __init__(self, raw: Any, mode: str) -> None:
-        super().__init__(filename="", mode=mode, fileobj=raw, mtime=0)
-        self._raw = raw
+class _Unzstd(io.RawIOBase):
+    """Reads every frame of a zstd file, and notices where the last one is cut off."""
+
+    # A small step bounds what a hostile file can unfold to at once: 128 KiB for every four bytes.
+    _STEP = 2048
+
+    def __init__(self, raw: IO[bytes], decompressor: Any) -> None:
+        self._raw, self._decompressor = raw, decompressor
+        self._frame: Any = None
+        self._packed = self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            self._packed = self._packed or self._raw.read(self._STEP)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("the last frame is cut off")
+                return 0
+            if self._frame is None:
+                self._frame = self._decompressor.decompressobj()
+            self._ready, self._packed = self._frame.decompress(self._packed), b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Gzip(gzip.GzipFile):
+    """Writes neither name nor time into the header, so that the same content gives the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._raw = path.open("wb")
+        super().__init__(filename="", mode="wb", fileobj=self._raw, mtime=0)
 
     def close(self) -> None:
         super().close()
         self._raw.close()
 
 
+def _zstandard(path: Path) -> Any:
+    try:
+        import zstandard
+    except ImportError:
+        raise UsageError(f'{path}: zstd files need an extra: pip install "spaniel[zstd]"') from None
+    return zstandard
+
+
+def _open_read(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return io.BufferedReader(cast(io.RawIOBase, gzip.open(path)))
+    if path.suffix in PACKED:
+        decompressor = _zstandard(path).ZstdDecompressor()
+        return io.BufferedReader(_Unzstd(path.open("rb"), decompressor), 2**17)
+    return path.open("rb")
+
+
+def _open_write(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast(IO[bytes], _Gzip(path))
+    if path.suffix in PACKED:
+        return cast(IO[bytes], _zstandard(path).open(path, "wb"))
+    return path.open("wb")
+
+
 def read_lines(path: Path) -> Iterator[tuple[str, str | None]]:
     """Yield ``("file:line", line)`` without line ends; the line is ``None`` where its bytes are no UTF-8.
 
-    A byte order mark at the beginning is ignored.
+    A byte order mark at the beginning is ignored. Names ending in .gz, .zst and .zstd are decompressed.
 
     Raises:
-        UsageError: the file is not there, or its compression is damaged.
+        UsageError: the file is not there, its compression is damaged, or a line is longer than :data:`LONGEST`.
     """
     number = 0
     try:
-        with _open(path, "rb") as file:
-            for number, raw in enumerate(io.BufferedReader(file) if path.suffix == ".gz" else file, 1):  # type: ignore[type-var]
-                if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
-                    raw = raw[3:]
+        with _open_read(path) as file:
+            while raw := file.readline(LONGEST + 1):
+                number += 1
+                if len(raw) > LONGEST:
+                    raise UsageError(f"{path}:{number}: the line is longer than {LONGEST} bytes")
+                if number == 1:
+                    raw = raw.removeprefix(_MARK)
                 try:
-                    yield f"{path}:{number}", raw.decode("utf-8").rstrip("\r\n")
+                    line = raw.decode("utf-8").rstrip("\r\n")
                 except UnicodeDecodeError:
                     yield f"{path}:{number}", None
+                else:
+                    yield f"{path}:{number}", line
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -78,8 +136,10 @@ def write_text(path: Path) -> Iterator[IO[str]]:
     """
     draft = path.with_name(f".{os.getpid()}.{path.name}")
     try:
-        with _open(draft, "wb") as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
+        with _open_write(draft) as file, io.TextIOWrapper(file, encoding="utf-8", newline="\n") as text:
             yield text
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
         draft.replace(path)
     except OSError as error:
         raise ArtifactError(path, f"cannot be written ({error.strerror or error})") from error

@@ -1,83 +1,100 @@
-"""Test collections in folders, in BEIR layout; and writing them."""
+"""Test collections in folders, in BEIR layout."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from spaniel.data.corpus import Located, corpus_need
-from spaniel.data.document import Document
-from spaniel.data.faults import OnError
-from spaniel.data.files import write_text
+from spaniel.data.docstore import Located, corpus_need
+from spaniel.data.faults import Faults, OnError
+from spaniel.data.files import PACKED
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.readers import read_documents, read_qrels, read_queries
 from spaniel.errors import UsageError
 from spaniel.store import Need, Store, default_root
 
-_ENDINGS = tuple(form + packed for form in (".jsonl", ".parquet", ".csv", ".tsv") for packed in ("", ".gz", ".zst"))
-VERSION = "1"
+READER = "1"
+"""Version of the reader; part of the recipe of every corpus that it reads."""
+_RECORDS = (".jsonl", ".parquet", ".csv", ".tsv")
+_JUDGMENTS = (".tsv", ".qrels", ".trec", ".txt")
+_LAYOUT = "a collection has corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
 
 
 class FolderDataset:
     """A folder with ``corpus.jsonl`` (or several ``corpus*.jsonl``), ``queries.jsonl`` and ``qrels/<split>.tsv``.
 
-    Every file may be compressed (.gz, .zst); corpus and queries may be CSV, TSV with a header, or Parquet instead.
+    Every file may be compressed (.gz, .zst); corpus and queries may be CSV, TSV with a header, or Parquet instead. A
+    folder without judgments has no splits.
 
     Args:
         path: the folder.
         on_error: ``"skip"`` counts and leaves out what is malformed.
+        store: remembers the digests of the files; by default the user's own.
+
+    Attributes:
+        skipped: name of a file of queries or judgments → what was left out of it; that of the documents is in their
+            artifact's info.
 
     Raises:
         UsageError: there is no such folder, or it is laid out otherwise.
     """
 
-    def __init__(self, path: str | Path, on_error: OnError = "fail") -> None:
+    def __init__(self, path: str | Path, on_error: OnError = "fail", store: Store | None = None) -> None:
+        Faults(on_error)
         self.path = Path(path).expanduser()
         self.on_error: OnError = on_error
         self.name = self.path.resolve().name
+        self.skipped: dict[str, Faults] = {}
+        self._store = store
         if not self.path.is_dir():
-            raise UsageError(f"there is no folder {self.path}")
-        self._corpus = sorted(
-            p for p in self.path.iterdir() if p.name.startswith("corpus") and p.name.endswith(_ENDINGS) and p.is_file()
-        )
+            raise UsageError(f"there is no folder {self.path}; {_LAYOUT}")
+        self._corpus = self._find(self.path, "corpus", _RECORDS, several=True)
         if not self._corpus:
-            there = ", ".join(sorted(p.name for p in self.path.iterdir())[:8]) or "nothing"
-            raise UsageError(
-                f"{self.path} holds {there}; a collection has corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
-            )
+            there = sorted(p.name for p in self.path.iterdir())
+            listed = ", ".join(there[:8]) + (" …" if len(there) > 8 else "") if there else "nothing"
+            raise UsageError(f"{self.path} holds {listed}; {_LAYOUT}")
         qrels = self.path / "qrels"
-        self._qrels = {p.name.partition(".")[0]: p for p in sorted(qrels.iterdir())} if qrels.is_dir() else {}
+        found = self._find(qrels, "", _JUDGMENTS, several=True) if qrels.is_dir() else []
+        self._qrels = {_stem(path, _JUDGMENTS): path for path in found}
         self.splits = tuple(self._qrels)
 
     def documents(self) -> Need:
-        """The document store; identified by the digests of the corpus files."""
-        known = Store(default_root())
-        inputs = {path.name: known.digest_of(path) for path in self._corpus}
-        return corpus_need(self._read, "spaniel/folder", inputs, on_error=self.on_error, version=VERSION)
+        """The document store; identified by the digests of the corpus files.
 
-    def _read(self) -> Iterator[Located]:
-        for path in self._corpus:
-            yield from read_documents(path, self.on_error)
+        Raises:
+            UsageError: a file cannot be read.
+        """
+        store = self._store or Store(default_root())
+        inputs = {path.name: store.digest_of(path) for path in self._corpus}
 
-    def queries(self, split: str) -> Queries:
+        def read(faults: Faults) -> Iterator[Located]:
+            for path in self._corpus:
+                yield from read_documents(path, faults)
+            for path in self._corpus:
+                # What is built must be what its recipe says.
+                if store.digest_of(path) != inputs[path.name]:
+                    raise UsageError(f"{path} was changed while it was read; try again")
+
+        return corpus_need(read, "spaniel/folder", inputs, {"reader": READER}, self.on_error)
+
+    def queries(self, split: str | None = None) -> Queries:
         """The queries of a split, those with judgments; without a split, all.
 
         Raises:
-            UsageError: there is no such split, or no query file.
+            UsageError: there is no such split, no query file, or a query that is judged is not in it.
         """
-        found = [p for p in sorted(self.path.iterdir()) if p.name.startswith("queries") and p.name.endswith(_ENDINGS)]
+        found = self._find(self.path, "queries", _RECORDS, several=False)
         if not found:
             raise UsageError(f"{self.path} has no queries.jsonl")
-        queries = read_queries(found[0], self.on_error)
+        faults = self.skipped[found[0].name] = Faults(self.on_error)
+        queries = read_queries(found[0], faults)
         if not split:
             return queries
         judged = self.qrels(split)
-        missing = sorted(judged.keys() - set(queries.ids))
-        if missing and self.on_error == "fail":
-            raise UsageError(f"{self._qrels[split]} judges the query {missing[0]!r}, which {found[0].name} does not have")
-        return queries.select([i for i, name in enumerate(queries.ids) if name in judged])
+        for name in sorted(judged.keys() - set(queries.ids)):
+            faults.report(str(self._qrels[split]), f"judges the query {name!r}, which {found[0].name} does not have")
+        return queries.select([position for position, name in enumerate(queries.ids) if name in judged])
 
     def qrels(self, split: str) -> Qrels:
         """The judgments of a split.
@@ -87,40 +104,30 @@ class FolderDataset:
         """
         if split not in self._qrels:
             raise UsageError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits) or 'none'}")
-        return read_qrels(self._qrels[split], self.on_error)
+        path = self._qrels[split]
+        faults = self.skipped[path.name] = Faults(self.on_error)
+        return read_qrels(path, faults)
+
+    def _find(self, folder: Path, begin: str, endings: tuple[str, ...], several: bool) -> list[Path]:
+        """Return the files of a role, and refuse two that hold the same: which of them counts would be chance."""
+        found = {
+            path: _stem(path, endings)
+            for path in sorted(folder.iterdir())
+            if path.is_file() and not path.name.startswith(".") and _stem(path, endings)
+        }
+        paths = [path for path, stem in found.items() if (stem.startswith(begin) if several else stem == begin)]
+        first: dict[str, Path] = {}
+        for path in paths:
+            if path != first.setdefault(found[path], path):
+                raise UsageError(
+                    f"{folder} has both {first[found[path]].name} and {path.name}; leave one of them there"
+                )
+        return paths
 
 
-def write_folder(
-    path: Path, documents: Iterable[Document], queries: Queries | None, qrels: Mapping[str, Qrels]
-) -> None:
-    """Write a collection as a folder in BEIR layout.
-
-    Raises:
-        UsageError: the folder is there already and not empty.
-    """
-    if path.exists() and any(path.iterdir()):
-        raise UsageError(f"{path} is there already and not empty; nothing is overwritten")
-    path.mkdir(parents=True, exist_ok=True)
-    with write_text(path / "corpus.jsonl") as file:
-        for document in documents:
-            fields = {"_id": document.id, "title": document.title, "text": document.text}
-            if document.metadata:
-                fields["metadata"] = dict(document.metadata)  # type: ignore[assignment]
-            file.write(json.dumps(fields, ensure_ascii=False) + "\n")
-    if queries is not None:
-        with write_text(path / "queries.jsonl") as file:
-            for position, (name, text) in enumerate(zip(queries.ids, queries.texts, strict=True)):
-                metadata = {"metadata": dict(queries.metadata[position])} if queries.metadata else {}
-                file.write(json.dumps({"_id": name, "text": text, **metadata}, ensure_ascii=False) + "\n")
-    for split, judged in qrels.items():
-        (path / "qrels").mkdir(exist_ok=True)
-        write_qrels(path / "qrels" / f"{split}.tsv", judged)
-
-
-def write_qrels(path: Path, qrels: Qrels) -> None:
-    """Write judgments as BEIR's three columns."""
-    with write_text(path) as file:
-        file.write("query-id\tcorpus-id\tscore\n")
-        for query, judged in qrels.items():
-            for document, grade in judged.items():
-                file.write(f"{query}\t{document}\t{grade}\n")
+def _stem(path: Path, endings: tuple[str, ...]) -> str:
+    """Return a file's name without its ending and packing, or nothing where it ends otherwise."""
+    name = path.name
+    for packing in PACKED:
+        name = name.removesuffix(packing)
+    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), "")

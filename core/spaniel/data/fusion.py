@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,33 +11,45 @@ from numpy.typing import NDArray
 from spaniel.data.run import Norm, Run
 from spaniel.errors import UsageError
 
+Missing = Literal["lowest", "zero"]
+
 
 def fuse_rrf(runs: Sequence[Run], k: float = 60, weights: Sequence[float] | None = None) -> Run:
     """Sum weight / (k + rank) over the runs, ranks from 1; a run that lacks a document adds nothing.
 
     Source: Cormack, Clarke and Büttcher, SIGIR 2009.
+
+    Raises:
+        UsageError: ``k`` is negative, or the runs or weights do not fit together.
     """
-    parts = [1.0 / (k + 1 + run.ranks) for run in runs]
-    floors = [np.zeros(len(run)) for run in runs]
-    return _sum(runs, parts, floors, weights)
+    if not k >= 0:
+        raise UsageError(f"k is at least 0, not {k}")
+    parts = [np.asarray(1.0 / (k + 1.0 + run.ranks), np.float64) for run in runs]
+    return _sum(runs, parts, [np.zeros(len(run)) for run in runs], weights)
 
 
 def fuse_weighted(
     runs: Sequence[Run],
     weights: Sequence[float] | None = None,
     norm: Norm = "min-max",
-    missing: Literal["lowest", "zero"] = "lowest",
+    missing: Missing = "lowest",
 ) -> Run:
     """Sum weight · normalised score over the runs.
 
     A document that a run lacks gets what the normalisation maps the run's lowest score for the query to (0 under
     ``min-max``), or 0 with ``missing="zero"``; a run without documents for a query adds 0.
+
+    Raises:
+        UsageError: an option is unknown, or the runs or weights do not fit together.
     """
+    if missing not in get_args(Missing):
+        raise UsageError(f"missing is {missing!r}; it can be {' or '.join(get_args(Missing))}")
     normalised = [run.normalise(norm) for run in runs]
     floors = []
     for run in normalised:
         floor = np.zeros(len(run))
         filled = run.lengths > 0
+        # Under min-max the lowest is 0, also where all scores are equal and mapped to 1.
         if missing == "lowest" and norm != "min-max":
             floor[filled] = run.scores[run.offsets[1:][filled] - 1]
         floors.append(floor)
@@ -53,19 +65,16 @@ def _sum(
     if not runs or len({len(run) for run in runs}) > 1:
         raise UsageError(f"fusion needs runs over the same queries, not over {[len(run) for run in runs]}")
     factors = [1.0] * len(runs) if weights is None else list(weights)
-    if len(factors) != len(runs):
-        raise UsageError(f"{len(factors)} weights for {len(runs)} runs")
+    if len(factors) != len(runs) or not np.isfinite(factors).all():
+        raise UsageError(f"{len(runs)} runs need as many finite weights, not {factors}")
     width = 1 + max((int(run.rows.max()) for run in runs if len(run.rows)), default=0)
-    owners = [run.owners for run in runs]
-    keys, positions = np.unique(
-        np.concatenate([owner * width + run.rows for owner, run in zip(owners, runs, strict=True)]), return_inverse=True
-    )
+    keys, positions = np.unique(np.concatenate([run.owners * width + run.rows for run in runs]), return_inverse=True)
     queries = keys // width
     total = np.zeros(len(keys))
     start = 0
-    for run, part, floor, owner, factor in zip(runs, parts, floors, owners, factors, strict=True):
-        total += factor * floor[queries]
-        total[positions[start : start + len(run.rows)]] += factor * (part - floor[owner])
-        start += len(run.rows)
-    offsets = np.searchsorted(queries, np.arange(len(runs[0]) + 1))
-    return Run.build(offsets, keys % width, total)
+    for part, floor, factor in zip(parts, floors, factors, strict=True):
+        values = floor[queries]
+        values[positions[start : start + len(part)]] = part
+        total += factor * values
+        start += len(part)
+    return Run.build(np.searchsorted(queries, np.arange(len(runs[0]) + 1)), keys % width, total)

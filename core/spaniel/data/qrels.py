@@ -11,9 +11,11 @@ from spaniel.store import canonical_json, digest_bytes
 class Qrels(Mapping[str, Mapping[str, int]]):
     """Query id → document id → grade.
 
-    A grade above 0 is relevant. Grades of 0 and below were judged and are not relevant; a negative grade counts as 0 in
-    every measure. A document without a grade is unjudged and counts as not relevant. Means are over the queries that have
-    judgments.
+    The policy: a grade above 0 is relevant. Grades of 0 and below were judged and are not relevant; a negative grade
+    counts as 0 in every measure. A document without a grade is unjudged and counts as not relevant. Means are over the
+    queries that have judgments; one of them without a relevant document, or without a list in the run, counts 0. In
+    files, a grade that is empty or no whole number is malformed; a pair that comes twice is kept once where the grades
+    agree and is malformed where they differ.
     """
 
     def __init__(self, grades: Mapping[str, Mapping[str, int]]) -> None:

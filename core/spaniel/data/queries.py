@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from spaniel.data.faults import check_id, check_text
+from spaniel.data.faults import check_id, check_metadata, check_text
 from spaniel.errors import UsageError
 from spaniel.store import canonical_json, digest_bytes
 
@@ -17,7 +18,7 @@ class Queries:
     """Ids, texts and metadata of queries, in one order.
 
     Raises:
-        UsageError: an id comes twice or is malformed, or the lengths differ.
+        UsageError: an id comes twice, something is malformed, or the lengths differ.
     """
 
     ids: tuple[str, ...]
@@ -32,9 +33,13 @@ class Queries:
             problem = check_id(name) or check_text(text)
             if problem:
                 raise UsageError(f"query {name!r}: {problem}")
+        for name, metadata in zip(self.ids, self.metadata or (), strict=self.metadata is not None):
+            problem = check_metadata(metadata)
+            if problem:
+                raise UsageError(f"query {name!r}: {problem}")
         if len(set(self.ids)) < len(self.ids):
-            twice = next(name for position, name in enumerate(self.ids) if name in self.ids[:position])
-            raise UsageError(f"the query id {twice!r} comes twice")
+            name, times = Counter(self.ids).most_common(1)[0]
+            raise UsageError(f"the query id {name!r} comes {times} times")
 
     @classmethod
     def from_lists(

@@ -1,4 +1,4 @@
-"""Which distribution of the Spaniel project offers which component, installed or not; made by ``tools/catalogue.py``."""
+"""Which distribution of the project offers which component, installed or not; ``tools/catalogue.py`` writes it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from spaniel.plugins.registry import Registry
+    from spaniel.plugins.status import PluginStatus
 
 
 def catalogue() -> dict[str, dict[str, str]]:
@@ -24,26 +25,58 @@ def owner(kind: str, name: str) -> str | None:
     return catalogue().get(kind, {}).get(name)
 
 
-def unknown(registry: Registry, kinds: Sequence[str], name: str) -> str:
-    """Say that no component has a name: near names with who provides them, and how to install what is not there."""
+def failed_plugin(registry: Registry, kinds: Sequence[str], name: str) -> PluginStatus | None:
+    """Return the plugin that failed to load and, by all that is known, offers a component."""
     distribution, _, bare = name.rpartition("/")
+    holders = {distribution} if distribution else {owner(kind, bare) for kind in kinds}
+    for status in registry.plugins():
+        if status.state != "failed":
+            continue
+        is_offered = any((kind, bare) in status.offered for kind in kinds) or status.name == bare
+        if status.distribution in holders or (is_offered and not distribution):
+            return status
+    return None
+
+
+def unknown(registry: Registry, kinds: Sequence[str], name: str) -> str:
+    """Say that no component has a name: who provides it and how to get it, else near names."""
+    distribution, _, bare = name.rpartition("/")
+    wanted = " or ".join(kinds)
     known = catalogue()
+    installed = {r.name: r for kind in reversed(kinds) for r in registry.components(kind)}
     for kind in kinds:
         holder = known.get(kind, {}).get(bare)
-        if holder is not None and not registry.has(kind, bare):
-            return f"{kind} `{name}` is not installed: pip install {holder}"
-    installed = {r.name: r for kind in kinds for r in registry.components(kind)}
-    wanted = " or ".join(kinds)
-    if bare in installed and distribution:
-        return f"{distribution} offers no {wanted} `{bare}`; {installed[bare].full_name} does"
+        if holder is not None and distribution in ("", holder) and bare not in installed:
+            return f"{kind} `{bare}` is offered by {holder}, {_way_to(registry, holder)}"
+    if bare in installed:
+        return f"{distribution} offers no {wanted} `{bare}`; `{installed[bare].full_name}` is one"
     elsewhere = [kind for kind in registry.kinds if registry.has(kind, name)]
     if elsewhere:
         return f"`{name}` is of the kind {elsewhere[0]}; here a component of the kind {wanted} is needed"
-    offered = {n: d for kind in kinds for n, d in known.get(kind, {}).items()} | {
-        n: r.distribution for n, r in installed.items()
-    }
+    offered = {n: holder for kind in kinds for n, holder in known.get(kind, {}).items()}
+    offered |= {n: r.distribution for n, r in installed.items()}
     near = difflib.get_close_matches(bare, offered, n=3)
-    if not near:
-        return f"no {wanted} is called `{name}`; there are: {', '.join(sorted(installed)) or 'none'}"
-    hints = [f"`{n}` ({offered[n]}{'' if n in installed else f', pip install {offered[n]}'})" for n in near]
-    return f"no {wanted} is called `{name}`; did you mean {' or '.join(hints)}?"
+    hints = [f"`{n}` ({offered[n] if n in installed else _near_way(registry, offered[n])})" for n in near]
+    hint = f"did you mean {' or '.join(hints)}?" if near else f"there are: {', '.join(sorted(installed)) or 'none'}"
+    return f"no {wanted} is called `{name}`; {hint}{_left_out(registry)}"
+
+
+def _way_to(registry: Registry, distribution: str) -> str:
+    """Say how to get a component of a distribution that does not offer it here."""
+    states = {status.state: status for status in registry.plugins() if status.distribution == distribution}
+    if "disabled" in states:
+        return f"which is switched off: spaniel plugins enable {distribution}"
+    if "ok" in states:
+        return f"but not by its version {states['ok'].version}: spaniel plugins install --upgrade {distribution}"
+    return f"which is not installed: spaniel plugins install {distribution}"
+
+
+def _near_way(registry: Registry, distribution: str) -> str:
+    return f"{distribution}, {_way_to(registry, distribution).removeprefix('which is ')}"
+
+
+def _left_out(registry: Registry) -> str:
+    failed = [status.name for status in registry.plugins() if status.state == "failed"]
+    if not failed:
+        return ""
+    return f" (not loaded, so unknown what they offer: {', '.join(failed)}; spaniel plugins list)"

@@ -1,17 +1,20 @@
-"""Finding plugins: entry points, one-file plugins, and importing them under a time limit."""
+"""Finding plugins: entry points of installed distributions, and files; importing them within limits."""
 
 from __future__ import annotations
 
 import os
-import signal
+import re
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, ModuleType
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spaniel.errors import UsageError
+from spaniel.plugins.faults import Faulty, TimeLimit
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 GROUP = "spaniel"
 CORE = "spaniel"
@@ -19,34 +22,83 @@ IMPORT_LIMIT = 10.0
 
 
 class Found(NamedTuple):
-    """An entry point, or a file, that offers a plugin; ``value`` is ``"module"`` or ``"module:attribute"``."""
+    """An entry point that offers a plugin.
+
+    Attributes:
+        name: name of the entry point.
+        value: ``"module"`` or ``"module:attribute"``; a path for a plugin in one file.
+        distribution: its distribution, in the form that package indexes compare names by.
+        version: the distribution's version.
+        problem: what is wrong with the entry point itself, where something is.
+    """
 
     name: str
     value: str
     distribution: str
     version: str
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        """``distribution:name``."""
+        return f"{self.distribution}:{self.name}"
+
+    def is_called(self, names: set[str]) -> bool:
+        """Whether one of ``names`` is the plugin's own or its distribution's."""
+        return self.name in names or any(canonical(name) == self.distribution for name in names)
 
 
-class ImportLimit(BaseException):
-    """An import took longer than the limit; a BaseException, so that no plugin's own ``except`` stops it."""
+def canonical(distribution: str) -> str:
+    """Return a distribution's name in the form that names are compared by."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def find_entry_points() -> list[Found]:
-    """Return the plugins of all installed distributions, the core's first, then by distribution and name."""
+    """Return the plugins of all installed distributions: the core's first, then by distribution and name."""
     import importlib_metadata
 
-    found = {}
-    for entry in importlib_metadata.entry_points(group=GROUP):
-        if entry.dist is None:
+    found: dict[tuple[bool, str, str], Found] = {}
+    seen: set[str] = set()
+    for distribution in importlib_metadata.distributions():
+        try:
+            declared = distribution.read_text("entry_points.txt")
+        except UnicodeDecodeError:
+            continue  # nobody can read its entry points, so it offers none
+        if not declared or f"[{GROUP}]" not in declared:
             continue
-        one = Found(entry.name, entry.value, entry.dist.name, entry.dist.version)
-        found[(one.distribution != CORE, one.distribution, one.name)] = one
+        name, version = _identity(distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "")
+        if name in seen:
+            continue  # another copy, behind the one that Python imports
+        seen.add(name)
+        try:
+            entries = [
+                (e.name, e.value.partition("[")[0].strip()) for e in distribution.entry_points if e.group == GROUP
+            ]
+            problem = ""
+        except (TypeError, ValueError) as error:
+            entries, problem = [(name, "")], f"its entry_points.txt is malformed ({error})"
+        for plugin, value in entries:
+            found[name != CORE, name, plugin] = Found(plugin, value, name, version, problem)
     return [found[key] for key in sorted(found)]
 
 
+def _identity(metadata: str) -> tuple[str, str]:
+    # The library's own `name` and `version` parse the whole file as an e-mail, which is a third of the start-up.
+    fields: dict[str, str] = {}
+    for line in metadata.splitlines():
+        field, _, value = line.partition(":")
+        if field in ("Name", "Version"):
+            fields[field] = value.strip()
+        if not line or len(fields) == 2:
+            break
+    return canonical(fields.get("Name", "unknown")), fields.get("Version", "unknown")
+
+
 def import_limit() -> float:
-    """Return the seconds that importing one plugin may take: ``SPANIEL_IMPORT_LIMIT``, else 10."""
-    text = os.environ.get("SPANIEL_IMPORT_LIMIT", str(IMPORT_LIMIT))
+    """Return the seconds that one plugin may take: ``SPANIEL_IMPORT_LIMIT``, else 10."""
+    text = os.environ.get("SPANIEL_IMPORT_LIMIT")
+    if text is None:
+        return IMPORT_LIMIT
     try:
         seconds = float(text)
     except ValueError:
@@ -56,43 +108,60 @@ def import_limit() -> float:
     return seconds
 
 
-def import_plugin(found: Found, limit: float) -> ModuleType:
+def import_plugin(found: Found) -> Any:
     """Import a plugin's module, or the attribute of it that the entry point names.
 
-    Whatever the import prints goes to standard error, so that it spoils no ``--json``.
-
     Raises:
-        BaseException: whatever the import raises; :class:`ImportLimit` where it takes too long.
+        BaseException: whatever the import raises.
     """
+    if found.problem:
+        raise Faulty("entry point", found.problem)
+    if found.value.endswith(".py"):
+        return _import_file(found.value)
     module_name, _, attribute = found.value.partition(":")
-    with _time_limit(limit), _stdout_to_stderr():
-        __import__(module_name)
-        plugin: Any = sys.modules[module_name]
-        for part in attribute.split(".") if attribute else ():
-            plugin = getattr(plugin, part)
-    return plugin  # type: ignore[no-any-return]
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise Faulty("entry point", f"its entry point `{found.value}` is no path as in `package.module`")
+    __import__(module_name)
+    plugin: Any = sys.modules[module_name]
+    for part in attribute.split(".") if attribute else ():
+        if not hasattr(plugin, part):
+            what = f"its entry point `{found.value}` does not exist"
+            raise Faulty("entry point", f"{what}: {module_name} has no `{part}`")
+        plugin = getattr(plugin, part)
+    return plugin
 
 
-def import_file(path: str) -> ModuleType:
-    """Import a one-file plugin under the name of its file.
+def file_plugin(path: str) -> Found:
+    """Return a plugin in one Python file.
 
     Raises:
         UsageError: there is no such file.
     """
-    from importlib.util import module_from_spec, spec_from_file_location
     from pathlib import Path
 
     file = Path(path)
-    if not file.is_file() or file.suffix != ".py":
+    if file.suffix != ".py" or not file.is_file():
         raise UsageError(f"--plugin {path}: there is no such Python file")
-    name = file.stem.replace("-", "_")
-    spec = spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None  # noqa: PT018 - it is a .py file
+    if not file.stem.replace("-", "_").isidentifier():
+        raise UsageError(f"--plugin {path}: the file needs the name of a module, as in my_plugin.py")
+    return Found(file.stem, str(file.resolve()), canonical(file.stem), "0")
+
+
+def _import_file(path: str) -> ModuleType:
+    from importlib.util import module_from_spec, spec_from_file_location
+    from pathlib import Path
+
+    # The module goes by the name of the file, so that its strings can say "my_plugin:Class".
+    name = Path(path).stem.replace("-", "_")
+    if name in sys.modules:
+        raise Faulty("import", f"there is a module `{name}` already; rename the file")
+    spec = spec_from_file_location(name, path)
+    assert spec is not None  # the suffix is .py
+    assert spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _stdout_to_stderr():
-            spec.loader.exec_module(module)
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise
@@ -100,29 +169,32 @@ def import_file(path: str) -> ModuleType:
 
 
 @contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    # Only the main thread can be interrupted, and only where there are signals; elsewhere `plugins check` finds it.
+def within_limits(seconds: float) -> Iterator[None]:
+    """Interrupt what takes longer than ``seconds``, and keep what it prints out of standard output.
+
+    Only the main thread can be interrupted, and only where there are signals; elsewhere there is no limit.
+    """
+    import signal
+    import threading
+
+    output, sys.stdout = sys.stdout, sys.stderr
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout = output
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise ImportLimit(f"it takes longer than {seconds:g} s (SPANIEL_IMPORT_LIMIT)")
+        raise TimeLimit(f"it takes longer than {seconds:g} s (SPANIEL_IMPORT_LIMIT)")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    handler = signal.signal(signal.SIGALRM, stop)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    before = sys.stdout
-    sys.stdout = sys.stderr
-    try:
-        yield
-    finally:
-        sys.stdout = before
+        spent = seconds - signal.setitimer(signal.ITIMER_REAL, 0)[0]
+        signal.signal(signal.SIGALRM, handler)
+        if left:  # an alarm that somebody else had set still comes
+            signal.setitimer(signal.ITIMER_REAL, max(left - spent, 1e-3), interval)
+        sys.stdout = output

@@ -1,72 +1,39 @@
-"""The registry: every plugin loaded by itself, its declarations checked, its faults kept and named."""
+"""The registry: what the plugins offer that loaded, and the faults of the others."""
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import ModuleType
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pluggy
 
 from spaniel import hookspecs
-from spaniel.declare import Command, Component, Experiment, Kind
+from spaniel.declare import Command, Experiment, Kind
 from spaniel.errors import PluginError, UsageError
 from spaniel.kinds import KINDS
-from spaniel.plugins import settings
-from spaniel.plugins.discovery import CORE, Found, ImportLimit, find_entry_points, import_file, import_limit, import_plugin
+from spaniel.plugins.conflicts import Name, conflicts
+from spaniel.plugins.declarations import check_command, check_component, check_experiment, check_kind
+from spaniel.plugins.discovery import IMPORT_LIMIT, Found, canonical, import_plugin, within_limits
+from spaniel.plugins.faults import Fault, Faulty, hook_fault, import_fault
 from spaniel.plugins.registered import Registered
-
-_KEBAB = re.compile(r"[a-z][a-z0-9]*(?:[-.][a-z0-9]+)*")
-_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_FOLLOWS = ("", "never", "may", "must")
-
-
-class Fault(NamedTuple):
-    """What is wrong with a plugin: at which step, why, and the exception where there was one."""
-
-    step: str
-    reason: str
-    error: BaseException | None = None
-
-
-class PluginStatus(NamedTuple):
-    """A plugin that was found: ``state`` is ``"ok"``, ``"failed"`` or ``"disabled"``."""
-
-    found: Found
-    state: str
-    faults: tuple[Fault, ...]
-    components: tuple[Registered, ...]
-    seconds: float
-
-
-class _Declared(NamedTuple):
-    kinds: list[Kind]
-    components: list[Registered]
-    commands: list[Command]
-    experiments: list[Experiment]
-
-
-class _Faulty(Exception):
-    def __init__(self, step: str, reason: str) -> None:
-        super().__init__(reason)
-        self.step = step
+from spaniel.plugins.status import Hook, Plugin, PluginStatus
+from spaniel.plugins.versions import check_version
 
 
 class Registry:
-    """Kinds, components, commands and experiments of the plugins that loaded, and the hooks of the observers."""
+    """Kinds, components, commands and experiments of the plugins that loaded, and the hooks of the observers.
+
+    Plugins that fail leave nothing behind: whenever plugins are added or taken out, everything is put together anew
+    from those that are whole. What a plugin's hooks yield is asked for once.
+    """
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager("spaniel")
-        self._manager.add_hookspecs(hookspecs)
-        self._specs = {"spaniel.hookspecs"}
-        self._kinds: dict[str, Kind] = {kind.name: kind for kind in KINDS}
-        self._plugins: dict[str, PluginStatus] = {}
-        self._declared: dict[str, _Declared] = {}
-        self._components: dict[str, dict[str, Registered]] = {}
+        self._plugins: dict[str, Plugin] = {}
+        self._observers: list[object] = []
+        self._limit = IMPORT_LIMIT
+        self._settle()
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -81,10 +48,11 @@ class Registry:
     def observe(self, observer: object) -> None:
         """Add an observer of running pipelines."""
         self._manager.register(observer)
+        self._observers.append(observer)
 
     def plugins(self) -> list[PluginStatus]:
         """Return every plugin that was found, in the order of loading."""
-        return list(self._plugins.values())
+        return [plugin.status(set(self._kinds)) for plugin in self._plugins.values()]
 
     def components(self, kind: str | None = None) -> list[Registered]:
         """Return the components of a kind, or of all kinds, by kind and name."""
@@ -92,20 +60,20 @@ class Registry:
         return [found[name] for k in kinds for found in (self._components.get(k, {}),) for name in sorted(found)]
 
     def commands(self) -> list[Command]:
-        """Return the sub-commands that plugins add; of two with one name, the first."""
-        named = {c.name: c for declared in reversed(self._declared.values()) for c in declared.commands}
-        return [named[name] for name in sorted(named)]
+        """Return the sub-commands that plugins add, by name."""
+        found = [command for plugin in self._whole() for command in plugin.declared.get("commands", ())]
+        return sorted(found, key=lambda command: command.name)
 
     def experiments(self) -> list[tuple[str, Experiment]]:
-        """Return the headline checks with the distributions that offer them."""
-        pairs = [(self._plugins[key].found.distribution, e) for key, d in self._declared.items() for e in d.experiments]
-        return sorted(pairs, key=lambda pair: pair[1].slug)
+        """Return the headline checks, each with the distribution that offers it, by slug."""
+        found = [(p.found.distribution, e) for p in self._whole() for e in p.declared.get("experiments", ())]
+        return sorted(found, key=lambda pair: pair[1].slug)
 
     def has(self, kind: str, name: str) -> bool:
         """Whether a component of this kind has this name, or this ``distribution/name``."""
         distribution, _, bare = name.rpartition("/")
         found = self._components.get(kind, {}).get(bare)
-        return found is not None and distribution in ("", found.distribution)
+        return found is not None and (not distribution or canonical(distribution) == found.distribution)
 
     def find(self, kind: str | Sequence[str], name: str) -> Registered:
         """Return the component with a name.
@@ -115,313 +83,189 @@ class Registry:
             name: its name, or ``distribution/name``.
 
         Raises:
-            PluginError: a plugin that failed to load offers it.
+            PluginError: a plugin that did not load offers it.
             UsageError: nothing has this name; the message has near names, and the command that installs it.
         """
         kinds = (kind,) if isinstance(kind, str) else tuple(kind)
         for k in kinds:
             if self.has(k, name):
                 return self._components[k][name.rpartition("/")[2]]
-        self._blame_failed(name)
-        from spaniel.plugins.catalogue import unknown
+        from spaniel.plugins.catalogue import failed_plugin, unknown
 
+        failed = failed_plugin(self, kinds, name)
+        if failed is not None:
+            raise plugin_error(failed.found, failed.faults[0])
         raise UsageError(unknown(self, kinds, name))
 
-    def register(self, plugin: ModuleType | object, name: str, distribution: str = "", version: str = "0") -> None:
+    def register(self, plugin: object, name: str, distribution: str = "", version: str = "0") -> None:
         """Load a plugin that is at hand: a module, or an object with hook implementations.
 
         Raises:
-            PluginError: it does not load.
+            PluginError: it does not load; the registry stays as it was.
+            UsageError: there is a plugin with this name already.
         """
-        self._load(Found(name, name, distribution or name, version), plugin)
-        status = self._plugins[name]
-        if status.faults:
-            raise PluginError(status.found.distribution, status.faults[0].reason) from status.faults[0].error
+        found = Found(name, name, canonical(distribution or name), version)
+        if found.key in self._plugins:
+            raise UsageError(f"a plugin `{name}` of {found.distribution} is registered already")
+        self._add(Plugin(found, module=plugin))
+
+    def register_file(self, found: Found) -> None:
+        """Load a plugin in one file, see :func:`spaniel.plugins.discovery.file_plugin`.
+
+        Raises:
+            PluginError: it does not load; the registry stays as it was.
+        """
+        self._add(Plugin(found))
 
     def unregister(self, name: str) -> None:
-        """Take a plugin out again, with everything that it declared."""
-        self._roll_back(self._plugins[name].found)
-        del self._plugins[name]
+        """Take a plugin out again, with everything that it declared.
+
+        Raises:
+            UsageError: there is no such plugin.
+        """
+        keys = [key for key, plugin in self._plugins.items() if plugin.found.name == name]
+        if not keys:
+            raise UsageError(f"there is no plugin `{name}`")
+        for key in keys:
+            del self._plugins[key]
+        self._settle()
+
+    def load(self, found: Iterable[Found], disabled: Iterable[Found] = (), limit: float = IMPORT_LIMIT) -> None:
+        """Load plugins, each within ``limit`` seconds; those that fail are kept with their faults."""
+        self._limit = limit
+        off = {one.key for one in disabled}
+        for one in found:
+            plugin = self._plugins[one.key] = Plugin(one, "disabled" if one.key in off else "ok")
+            self._import(plugin)
+        self._settle()
 
     # Loading
 
-    def load(self, found: Iterable[Found], is_disabled: Mapping[str, bool], limit: float) -> None:
-        """Load plugins; those that are disabled are only listed."""
-        for one in found:
-            if is_disabled.get(_key(one), False):
-                self._plugins[_key(one)] = PluginStatus(one, "disabled", (), (), 0.0)
-            else:
-                self._load(one, None, limit)
+    def _add(self, plugin: Plugin) -> None:
+        self._plugins[plugin.found.key] = plugin
+        self._import(plugin)
+        self._settle()
+        if plugin.fault is not None:
+            del self._plugins[plugin.found.key]
+            self._settle()
+            raise plugin_error(plugin.found, plugin.fault)
 
-    def settle(self) -> None:
-        """Declare what plugins offer for kinds that other plugins add, now that all kinds are known."""
-        for key, status in list(self._plugins.items()):
-            if status.state == "ok":
-                self._declare(status.found, self._manager.get_plugin(key), status.seconds)
+    def _whole(self) -> Iterator[Plugin]:
+        return (plugin for plugin in self._plugins.values() if plugin.state == "ok")
 
-    def _load(self, found: Found, plugin: Any, limit: float = 0.0) -> None:
-        started = time.perf_counter()
-        key = _key(found) if plugin is None else found.name
-        try:
-            if plugin is None:
-                plugin = import_plugin(found, limit)
-            at_hand = plugin is not None and key == found.name
-            _check_version(plugin)
-            self._manager.register(plugin, key)
-        except KeyboardInterrupt:
-            raise
-        except _Faulty as error:
-            self._fail(found, key, Fault(error.step, str(error)), started)
-        except ImportLimit as error:
-            self._fail(found, key, Fault("import", f"endless import: {error}", error), started)
-        except SystemExit as error:
-            self._fail(found, key, Fault("import", f"it calls sys.exit({error.code!r}) when imported", error), started)
-        except ModuleNotFoundError as error:
-            reason = _missing(found, error)
-            self._fail(found, key, Fault("import", reason, error), started)
-        except AttributeError as error:
-            reason = f"the entry point `{found.value}` does not exist: {error}" if ":" in found.value else f"import error: {error}"
-            self._fail(found, key, Fault("import", reason, error), started)
-        except BaseException as error:
-            reason = f"import error: {type(error).__name__}: {error}"
-            self._fail(found, key, Fault("import", reason, error), started)
-        else:
-            seconds = time.perf_counter() - started
-            self._plugins[key] = PluginStatus(found, "ok", (), (), seconds)
-            self._add_kinds(found, key, plugin)
-            if at_hand and self._plugins[key].state == "ok":
-                self._declare(found, plugin, seconds, key)
-
-    def _fail(self, found: Found, key: str, fault: Fault, started: float | None = None) -> None:
-        seconds = time.perf_counter() - started if started is not None else self._plugins[key].seconds
-        self._roll_back(found, key)
-        self._plugins[key] = PluginStatus(found, "failed", (fault,), (), seconds)
-
-    def _roll_back(self, found: Found, key: str = "") -> None:
-        key = key or (_key(found) if _key(found) in self._plugins else found.name)
-        if self._manager.has_plugin(key):
-            self._manager.unregister(name=key)
-        declared = self._declared.pop(key, None)
-        if declared is None:
+    def _attempt(self, plugin: Plugin, work: Callable[[Plugin], None]) -> None:
+        if plugin.state != "ok":
             return
-        for registered in declared.components:
-            if self._components.get(registered.kind, {}).get(registered.name) is registered:
-                del self._components[registered.kind][registered.name]
-        for kind in declared.kinds:
-            self._kinds.pop(kind.name, None)
+        try:
+            with within_limits(self._limit):
+                work(plugin)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            at_import = plugin.stage == "import"
+            plugin.fail(import_fault(plugin.found, error) if at_import else hook_fault(plugin.stage, error))
 
-    def _calls(self, key: str, hook: str) -> Iterator[Any]:
+    def _import(self, plugin: Plugin) -> None:
+        started = time.perf_counter()
+        self._attempt(plugin, self._learn)
+        plugin.seconds = time.perf_counter() - started
+
+    def _learn(self, plugin: Plugin) -> None:
+        """Import a plugin, and learn its hooks and the kinds that it adds."""
+        if plugin.module is None:
+            plugin.module = import_plugin(plugin.found)
+        if hasattr(plugin.module, "requires_hookspec"):
+            check_version(plugin.module.requires_hookspec)
+        plugin.stage = "hooks"
+        for name in dir(plugin.module):
+            options = None if name.startswith("__") else self._manager.parse_hookimpl_opts(plugin.module, name)
+            if options is not None:
+                hook = Hook(getattr(plugin.module, name), options["optionalhook"])
+                plugin.hooks[options["specname"] or name] = hook
+        for kind in plugin.call("kinds"):
+            check_kind(kind)
+            __import__(kind.hookspecs)
+            if self._manager.parse_hookspec_opts(sys.modules[kind.hookspecs], kind.name) is None:
+                raise Faulty("kinds", f"kind `{kind.name}`: {kind.hookspecs} specifies no hook `{kind.name}`")
+
+    def _settle(self) -> None:
+        """Put everything together from the plugins that are whole, until no more of them fail."""
+        while True:
+            whole = list(self._whole())
+            self._put_together()
+            if whole == list(self._whole()):
+                break
+
+    def _put_together(self) -> None:
+        self._kinds: dict[str, Kind] = {kind.name: kind for kind in KINDS}
+        self._components: dict[str, dict[str, Registered]] = {}
+        self._manager = pluggy.PluginManager("spaniel")
+        self._manager.add_hookspecs(hookspecs)
+        for plugin in self._whole():
+            self._attempt(plugin, self._add_kinds)
+        for plugin in self._whole():
+            self._attempt(plugin, self._declare)
+        for key, fault in conflicts((plugin.found, self._names(plugin)) for plugin in self._whole()):
+            self._plugins[key].fail(fault)
+        for plugin in self._whole():
+            for registered in self._known_components(plugin):
+                self._components.setdefault(registered.kind, {})[registered.name] = registered
+        for observer in self._observers:
+            self._manager.register(observer)
+
+    def _add_kinds(self, plugin: Plugin) -> None:
+        plugin.stage = "kinds"
+        for kind in plugin.declared.get("kinds", ()):
+            if kind.name in self._kinds:
+                raise Faulty("kinds", f"duplicate name: there is a kind `{kind.name}` already")
+            if not self._specifies(kind.name):
+                self._manager.add_hookspecs(sys.modules[kind.hookspecs])
+            self._kinds[kind.name] = kind
+
+    def _declare(self, plugin: Plugin) -> None:
+        """Check the hooks of a plugin, and what they yield."""
+        plugin.stage = "hooks"
+        for name, hook in plugin.hooks.items():
+            if not hook.optional and not self._specifies(name):
+                raise Faulty("hooks", f"hook `{name}` is not known{self._near(name)}")
+        try:
+            self._manager.register(plugin.module, plugin.found.key)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise Faulty("hooks", " ".join(str(error).split())) from error
+        for kind in self._kinds.values():
+            for component in plugin.call(kind.name):
+                check_component(kind, component)
+        for command in plugin.call("commands"):
+            check_command(command)
+        for experiment in plugin.call("experiments"):
+            check_experiment(experiment)
+
+    def _specifies(self, hook: str) -> bool:
         caller = getattr(self._manager.hook, hook, None)
-        for implementation in caller.get_hookimpls() if caller is not None else ():
-            if implementation.plugin_name == key:
-                yield from implementation.function() or ()
+        return caller is not None and caller.has_spec()
 
-    def _add_kinds(self, found: Found, key: str, plugin: Any) -> None:
-        declared = _Declared([], [], [], [])
-        self._declared[key] = declared
-        try:
-            for kind in self._calls(key, "kinds"):
-                if not isinstance(kind, Kind):
-                    raise _Faulty("kinds", f"hook `kinds` yields {kind!r}, which is no Kind")
-                if kind.name in self._kinds:
-                    raise _Faulty("kinds", f"duplicate name: there is a kind `{kind.name}` already")
-                if kind.hookspecs not in self._specs:
-                    __import__(kind.hookspecs)
-                    self._manager.add_hookspecs(sys.modules[kind.hookspecs])
-                    self._specs.add(kind.hookspecs)
-                self._kinds[kind.name] = kind
-                declared.kinds.append(kind)
-        except KeyboardInterrupt:
-            raise
-        except _Faulty as error:
-            self._fail(found, key, Fault(error.step, str(error)))
-        except BaseException as error:
-            self._fail(found, key, Fault("kinds", f"error inside hook `kinds`: {type(error).__name__}: {error}", error))
+    def _near(self, name: str) -> str:
+        from difflib import get_close_matches
 
-    def _declare(self, found: Found, plugin: Any, seconds: float, key: str = "") -> None:
-        key = key or _key(found)
-        declared = self._declared[key]
-        step = "hooks"
-        try:
-            self._check_hooks(key, plugin)
-            for kind in self._kinds.values():
-                step = kind.name
-                for component in self._calls(key, kind.name):
-                    self._add(found, key, kind, component)
-            for step, kind_of, into in (
-                ("commands", Command, declared.commands),
-                ("experiments", Experiment, declared.experiments),
-            ):
-                for item in self._calls(key, step):
-                    if not isinstance(item, kind_of):
-                        raise _Faulty(step, f"hook `{step}` yields {item!r}, which is no {kind_of.__name__}")
-                    into.append(item)  # type: ignore[attr-defined]
-        except KeyboardInterrupt:
-            raise
-        except _Faulty as error:
-            self._fail(found, key, Fault(error.step, str(error)))
-        except BaseException as error:
-            reason = f"error inside hook `{step}`: {type(error).__name__}: {error}"
-            self._fail(found, key, Fault(step, reason, error))
-        else:
-            self._plugins[key] = PluginStatus(found, "ok", (), tuple(declared.components), seconds)
+        known = sorted(hook for hook in vars(self._manager.hook) if self._specifies(hook))
+        near = get_close_matches(name, known, n=1)
+        return f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
 
-    def _check_hooks(self, key: str, plugin: Any) -> None:
-        known = {name for name in dir(self._manager.hook) if not name.startswith("_")}
-        for hook in vars(self._manager.hook):
-            caller = getattr(self._manager.hook, hook)
-            for implementation in caller.get_hookimpls():
-                if implementation.plugin_name == key and not caller.has_spec() and not implementation.optionalhook:
-                    from difflib import get_close_matches
+    def _known_components(self, plugin: Plugin) -> list[Registered]:
+        return [registered for registered in plugin.components() if registered.kind in self._kinds]
 
-                    near = get_close_matches(hook, known - {hook}, n=1)
-                    hint = f"; did you mean `{near[0]}`?" if near else ""
-                    raise _Faulty("hooks", f"wrong kind: no hook `{hook}` is known{hint}")
-
-    def _add(self, found: Found, key: str, kind: Kind, component: Any) -> None:
-        _check_component(kind, component)
-        registered = Registered(kind.name, component, found.distribution, found.version, found.name)
-        holder = self._components.setdefault(kind.name, {}).get(component.name)
-        if holder is not None:
-            if holder.plugin == found.name and holder.distribution == found.distribution:
-                raise _Faulty(kind.name, f"duplicate name: it declares {kind.name} `{component.name}` twice")
-            from spaniel.plugins.catalogue import owner
-
-            if owner(kind.name, component.name) != found.distribution:
-                raise _Faulty(
-                    kind.name,
-                    f"duplicate name: {kind.name} `{component.name}` belongs to {holder.distribution}, "
-                    f"and {found.distribution} declares it, too",
-                )
-            self._evict(holder, found)
-        self._components[kind.name][component.name] = registered
-        self._declared[key].components.append(registered)
-
-    def _evict(self, holder: Registered, owner: Found) -> None:
-        for key, status in list(self._plugins.items()):
-            if status.found.name == holder.plugin and status.found.distribution == holder.distribution:
-                reason = (
-                    f"duplicate name: {holder.kind} `{holder.name}` belongs to {owner.distribution}, "
-                    f"and {holder.distribution} declares it, too"
-                )
-                self._fail(status.found, key, Fault(holder.kind, reason))
-
-    def _blame_failed(self, name: str) -> None:
-        """Raise the fault of a failed plugin for those who ask for it by its distribution or its own name."""
-        distribution, _, bare = name.rpartition("/")
-        for status in self._plugins.values():
-            if status.faults and (status.found.distribution == distribution or status.found.name == bare):
-                fault = status.faults[0]
-                raise PluginError(status.found.distribution, f"the plugin did not load: {fault.reason}") from fault.error
+    def _names(self, plugin: Plugin) -> list[Name]:
+        names = [(registered.kind, registered.name) for registered in self._known_components(plugin)]
+        names += [("command", command.name) for command in plugin.declared.get("commands", ())]
+        names += [("experiment", experiment.slug) for experiment in plugin.declared.get("experiments", ())]
+        return names
 
 
-def load_registry(files: Sequence[str] = ()) -> Registry:
-    """Load every installed plugin, and one-file plugins.
-
-    A plugin that does not load is rolled back and named in one line on standard error.
-
-    Raises:
-        PluginError: ``SPANIEL_STRICT=1``, and a plugin does not load; or a one-file plugin does not.
-        UsageError: a one-file plugin is not there.
-    """
-    registry = Registry()
-    found = find_entry_points()
-    only, off = settings.listed("SPANIEL_PLUGINS"), settings.listed("SPANIEL_DISABLE") or set()
-    off = off | settings.disabled()
-
-    def is_disabled(one: Found) -> bool:
-        names = {one.name, one.distribution}
-        return one.distribution != CORE and (bool(names & off) or (only is not None and not names & only))
-
-    registry.load(found, {_key(one): is_disabled(one) for one in found}, import_limit())
-    registry.settle()
-    failed = [status for status in registry.plugins() if status.faults]
-    for status in failed:
-        fault = status.faults[0]
-        if os.environ.get("SPANIEL_STRICT") == "1":
-            raise PluginError(status.found.distribution, fault.reason) from fault.error
-        first = fault.reason.splitlines()[0] if fault.reason else fault.step
-        print(
-            f"warning: plugin `{status.found.name}` of {status.found.distribution} left out: {first} "
-            f"(spaniel plugins show {status.found.name}; spaniel plugins disable {status.found.name})",
-            file=sys.stderr,
-        )
-    for path in files:
-        try:
-            module = import_file(path)
-        except (KeyboardInterrupt, UsageError):
-            raise
-        except BaseException as error:
-            raise PluginError(path, f"import error: {type(error).__name__}: {error}") from error
-        registry.register(module, path, distribution=module.__name__)
-    return registry
-
-
-def _key(found: Found) -> str:
-    return f"{found.distribution}:{found.name}"
-
-
-def _check_component(kind: Kind, component: Any) -> None:
-    def fault(reason: str) -> _Faulty:
-        return _Faulty(kind.name, reason)
-
-    if not isinstance(component, Component):
-        raise fault(f"wrong kind: hook `{kind.name}` yields {component!r}, which is no Component")
-    name = component.name
-    if not isinstance(name, str) or not _KEBAB.fullmatch(name):
-        raise fault(f"{name!r} is no name of a component; names are kebab-case, as in `bm25` or `dense-prf`")
-    if not isinstance(component.factory, str) or not _PATH.fullmatch(component.factory):
-        raise fault(f"wrong factory: `{name}` names {component.factory!r}, not a path as in `package.module:Class`")
-    if not isinstance(component.config, str) or (component.config and not _PATH.fullmatch(component.config)):
-        raise fault(f"broken config model: `{name}` names {component.config!r}, not a path as in `package.module:Model`")
-    if component.role not in kind.roles:
-        allowed = ", ".join(role or "none" for role in kind.roles)
-        raise fault(f"wrong kind: `{name}` has the role {component.role or 'none'!r}; {kind.name} knows {allowed}")
-    if component.follows not in _FOLLOWS or (component.follows and not kind.follows):
-        raise fault(f"wrong kind: `{name}` says follows={component.follows!r}, which {kind.name} does not allow")
-    for field in ("takes", "gives"):
-        value = getattr(component, field)
-        if not isinstance(value, tuple) or not all(isinstance(v, str) for v in value):
-            raise fault(f"`{name}` says {field}={value!r}, which is no tuple of names")
-    if not isinstance(component.options, Mapping):
-        raise fault(f"`{name}` says options={component.options!r}, which is no mapping")
-
-
-def _missing(found: Found, error: ModuleNotFoundError) -> str:
-    module = found.value.partition(":")[0]
-    if error.name and (module == error.name or module.startswith(f"{error.name}.")):
-        return f"the entry point `{found.value}` does not exist: there is no module {error.name}"
-    return f"import error: {error}"
-
-
-def _check_version(plugin: Any) -> None:
-    wanted = getattr(plugin, "requires_hookspec", None)
-    if wanted is None:
-        return
-    if not isinstance(wanted, str):
-        raise _Faulty("version", f"requires_hookspec is {wanted!r}, not text as in '>=1.0,<2'")
-    have = _version(hookspecs.HOOKSPEC_VERSION)
-    for clause in filter(None, (part.strip() for part in wanted.split(","))):
-        match = re.fullmatch(r"(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)", clause)
-        if match is None:
-            raise _Faulty("version", f"requires_hookspec {wanted!r} has the part {clause!r}; write '>=1.0,<2'")
-        other = _version(match[2])
-        holds = {
-            ">=": have >= other,
-            "<=": have <= other,
-            "==": have == other,
-            "!=": have != other,
-            ">": have > other,
-            "<": have < other,
-        }[match[1]]
-        if not holds:
-            raise _Faulty(
-                "version", f"hook-spec version out of range: it wants {wanted}, this is {hookspecs.HOOKSPEC_VERSION}"
-            )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    parts = [int(part) for part in text.split(".")]
-    while parts and parts[-1] == 0:
-        parts.pop()
-    return tuple(parts)
+def plugin_error(found: Found, fault: Fault) -> PluginError:
+    """Return the error for those who ask for a plugin that did not load; its cause is what the plugin raised."""
+    error = PluginError(
+        found.distribution,
+        f"plugin `{found.name}` did not load: {fault.reason} (`spaniel plugins show {found.name}` shows where)",
+    )
+    error.__cause__ = fault.error
+    return error

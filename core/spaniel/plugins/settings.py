@@ -18,32 +18,36 @@ def config_dir() -> Path:
     return Path(user_config_dir("spaniel"))
 
 
-def _file() -> Path:
-    return config_dir() / "disabled"
-
-
 def disabled() -> set[str]:
     """Return the names of distributions and entry points that are switched off; one a line in a text file.
 
     Raises:
         ArtifactError: the file cannot be read.
     """
-    path = _file()
-    if not path.is_file():
-        return set()
+    path = config_dir() / "disabled"
     try:
-        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return set()
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(path, f"cannot be read ({error}); repair or remove it") from error
+    return {line.strip() for line in lines if line.strip()}
 
 
 def save_disabled(names: set[str]) -> None:
-    """Replace the list of what is switched off."""
-    path = _file()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace the list of what is switched off.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    path = config_dir() / "disabled"
     draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text("".join(f"{name}\n" for name in sorted(names)), encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise ArtifactError(path, f"cannot be written ({error}); SPANIEL_CONFIG names another folder") from error
 
 
 def listed(variable: str) -> set[str] | None:

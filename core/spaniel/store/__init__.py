@@ -1,7 +1,8 @@
 """The store: whatever is expensive, as artifacts that appear whole or not at all."""
 
-from spaniel.store.artifact import Artifact, Draft
+from spaniel.store.artifact import Artifact, FileEntry
 from spaniel.store.digests import canonical_json, digest_bytes, digest_file
+from spaniel.store.draft import Draft
 from spaniel.store.recipe import Need, Recipe
 from spaniel.store.store import Entry, Store, default_root
 
@@ -9,6 +10,7 @@ __all__ = [
     "Artifact",
     "Draft",
     "Entry",
+    "FileEntry",
     "Need",
     "Recipe",
     "Store",

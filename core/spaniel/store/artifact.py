@@ -1,37 +1,24 @@
-"""Artifacts, which are finished, and drafts, which are being built."""
+"""Artifacts and their manifests."""
 
 from __future__ import annotations
 
 import json
-import os
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spaniel.errors import ArtifactError, UsageError
 from spaniel.store.digests import canonical_json, digest_bytes
+from spaniel.store.files import checked_name
 from spaniel.store.recipe import FORMAT, Recipe
 
 MANIFEST = "manifest.json"
-JOURNAL = ".finished"
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_REMEDY = "remove it with `spaniel store remove` and build it again"
-
-Progress = Callable[["int | None", str], Callable[[int], None]]
-
-
-def checked_name(name: str) -> str:
-    """Return a relative file name of plain parts.
-
-    Raises:
-        ValueError: it is absolute, climbs, or has odd characters.
-    """
-    parts = PurePosixPath(name).parts
-    if not parts or "/".join(parts) != name or not all(_NAME.fullmatch(part) for part in parts):
-        raise ValueError(f"{name!r} is no plain relative file name")
-    return name
+MANIFEST_LIMIT = 2**26
+_FIELDS = {"format", "address", "recipe", "info", "files", "seconds"}
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -44,14 +31,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished artifact, verified when it was opened.
+    """A finished artifact, verified when the store opened it.
 
     Attributes:
         path: its folder.
         recipe: what made it.
         info: what its builder noted.
         files: relative name → size and digest.
-        seconds: how long its build took, over all attempts that led to it.
+        seconds: how long its build took, what earlier attempts contributed included.
     """
 
     path: Path
@@ -62,11 +49,12 @@ class Artifact:
 
     @property
     def address(self) -> str:
+        """Digest of the recipe."""
         return self.recipe.address
 
     @property
     def bytes(self) -> int:
-        """Size of all files."""
+        """Size of all files, the manifest not counted."""
         return sum(entry.bytes for entry in self.files.values())
 
     def file(self, name: str) -> Path:
@@ -76,131 +64,102 @@ class Artifact:
             ArtifactError: it has no such file.
         """
         if name not in self.files:
-            raise ArtifactError(self.path, f"has no file {name!r}; {_REMEDY}")
+            raise ArtifactError(self.path, f"has no file {name!r}; {way_out(self.path)}")
         return self.path / name
 
 
-class Draft:
-    """A folder in which an artifact is being built; what was finished in it outlives a kill.
-
-    Attributes:
-        path: its folder.
-        inputs: the opened artifacts of the need's inputs, in their order.
-        info: what the builder notes; it goes to the manifest.
-    """
-
-    def __init__(self, path: Path, inputs: tuple[Artifact, ...] = (), progress: Progress | None = None) -> None:
-        self.path = path
-        self.inputs = inputs
-        self.info: dict[str, Any] = {}
-        self._progress = progress
-        self._journal = path / JOURNAL
-        self._finished = set(self._journal.read_text().split("\n")) if self._journal.is_file() else set()
-
-    def file(self, name: str) -> Path:
-        """Return the path for a file or folder of the artifact, its parent made.
-
-        Raises:
-            UsageError: the name is no plain relative one.
-        """
-        try:
-            path = self.path / checked_name(name)
-        except ValueError as error:
-            raise UsageError(f"a file of an artifact: {error}") from None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def done(self, part: str) -> bool:
-        """Whether an earlier attempt, or this one, finished a part."""
-        return part in self._finished
-
-    def finish(self, part: str, *files: Path) -> None:
-        """Record that a part is finished, after its files (by default all files of the draft) are on disk."""
-        for file in files or _walk(self.path):
-            sync(file)
-        with self._journal.open("a") as journal:
-            journal.write(f"{part}\n")
-            journal.flush()
-            os.fsync(journal.fileno())
-        sync(self.path)
-        self._finished.add(part)
-
-    def progress(self, total: int | None, unit: str) -> Callable[[int], None]:
-        """Say how much there is to do; the returned function is told what has been done."""
-        return self._progress(total, unit) if self._progress is not None else lambda done: None
+def way_out(folder: Path) -> str:
+    """Return what to do about a damaged artifact."""
+    return f"remove it with `spaniel store remove {folder.name[:12]}` and build it again"
 
 
-def _walk(folder: Path) -> Iterable[Path]:
-    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def list_files(folder: Path) -> list[str]:
-    """Return the names of an artifact's files under a folder, manifest and journal left out.
+def render_manifest(artifact: Artifact) -> bytes:
+    """Return an artifact's manifest, with its own digest inside.
 
     Raises:
-        ArtifactError: something there is no plain file, or has an odd name.
+        TypeError, ValueError: the info has no JSON form.
     """
-    names = []
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise ArtifactError(path, f"is no plain file; {_REMEDY}")
-        if name in (MANIFEST, JOURNAL) or path.is_dir():
-            continue
-        try:
-            names.append(checked_name(name))
-        except ValueError as error:
-            raise ArtifactError(path, f"{error}; {_REMEDY}") from None
-    return names
-
-
-def write_manifest(
-    folder: Path, recipe: Recipe, info: Mapping[str, Any], files: Mapping[str, FileEntry], seconds: float
-) -> None:
-    """Write the manifest, with its own digest inside."""
     content = {
         "format": FORMAT,
-        "address": recipe.address,
-        "recipe": recipe.to_json(),
-        "info": dict(info),
-        "files": {name: {"bytes": e.bytes, "sha256": e.sha256} for name, e in files.items()},
-        "seconds": round(seconds, 6),
+        "address": artifact.address,
+        "recipe": artifact.recipe.to_json(),
+        "info": json.loads(canonical_json(artifact.info)),
+        "files": {name: {"bytes": e.bytes, "sha256": e.sha256} for name, e in sorted(artifact.files.items())},
+        "seconds": round(artifact.seconds, 6),
     }
-    content["digest"] = digest_bytes(canonical_json(content))
-    path = folder / MANIFEST
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    sync(path)
+    return _sealed(content)
+
+
+def _sealed(content: dict[str, Any]) -> bytes:
+    whole = {**content, "digest": digest_bytes(canonical_json(content))}
+    text = json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False)
+    return text.encode("utf-8", "surrogatepass") + b"\n"
+
+
+def parse_manifest(data: bytes, folder: Path) -> Artifact:
+    """Return the artifact that a manifest describes; its files are not looked at.
+
+    Raises:
+        ValueError: the manifest is damaged, or of another format.
+    """
+    try:
+        content = json.loads(data)
+        if not isinstance(content, dict) or "format" not in content:
+            raise ValueError("it is no manifest")
+        if content["format"] != FORMAT:
+            raise ValueError(f"it has format {content['format']!r}, and this version of Spaniel reads {FORMAT}")
+        content.pop("digest", None)
+        # The bytes themselves are compared, so that not even white space can change unseen.
+        if set(content) != _FIELDS or _sealed(content) != data:
+            raise ValueError("its digest is another")
+        artifact = Artifact(
+            folder, Recipe.from_json(content["recipe"]), content["info"], _files(content["files"]), content["seconds"]
+        )
+        if content["address"] != artifact.address:
+            raise ValueError("its address is not that of its recipe")
+        if type(artifact.seconds) not in (int, float) or not 0 <= artifact.seconds < math.inf:
+            raise ValueError("its time is no number of seconds")
+        if not isinstance(artifact.info, dict):
+            raise ValueError("its info is no mapping")
+    except (ValueError, RecursionError, UsageError) as error:
+        raise ValueError(f"the manifest cannot be used: {error}") from error
+    return artifact
+
+
+def _files(content: Any) -> dict[str, FileEntry]:
+    if not isinstance(content, dict):
+        raise ValueError("its files are no mapping")
+    for name, entry in content.items():
+        checked_name(name)
+        if name == MANIFEST or any(parent.as_posix() in content for parent in PurePosixPath(name).parents):
+            raise ValueError(f"it lists {name!r}, which another file stands in the way of")
+        if not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
+            raise ValueError(f"what it says of {name!r} is no size and digest")
+        size, digest = entry["bytes"], entry["sha256"]
+        if type(size) is not int or size < 0 or not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+            raise ValueError(f"what it says of {name!r} is no size and digest")
+    return {name: FileEntry(**entry) for name, entry in sorted(content.items())}
 
 
 def read_manifest(folder: Path) -> Artifact:
-    """Read an artifact's manifest; its files are not looked at.
+    """Read the manifest of an artifact in a store; its files are not looked at.
 
     Raises:
-        ArtifactError: the manifest is missing, damaged, or of another format.
+        ArtifactError: the manifest is missing, damaged, of another format, or of another artifact.
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it is no mapping")
-        if content.get("format") != FORMAT:
-            raise ArtifactError(path, f"has format {content.get('format')!r}; this version reads {FORMAT}: {_REMEDY}")
-        stated = content.pop("digest", None)
-        if stated != digest_bytes(canonical_json(content)):
-            raise ValueError("its digest is another")
-        recipe = Recipe.from_json(content["recipe"])
-        if content["address"] != recipe.address:
-            raise ValueError("its address is not that of its recipe")
-        files = {checked_name(name): FileEntry(int(e["bytes"]), str(e["sha256"])) for name, e in content["files"].items()}
-        return Artifact(folder, recipe, dict(content["info"]), files, float(content["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ArtifactError(path, f"is damaged ({type(error).__name__}: {error}); {_REMEDY}") from error
+        if folder.is_symlink() or path.is_symlink():
+            raise ValueError("it is a symbolic link")
+        with path.open("rb") as file:
+            data = file.read(MANIFEST_LIMIT + 1)
+        if len(data) > MANIFEST_LIMIT:
+            raise ValueError(f"the manifest is larger than {MANIFEST_LIMIT} bytes")
+        artifact = parse_manifest(data, folder)
+        if artifact.address != folder.name:
+            raise ValueError(f"it belongs to artifact {artifact.address}")
+    except OSError as error:
+        raise ArtifactError(path, f"cannot be read ({error.strerror}); {way_out(folder)}") from error
+    except ValueError as error:
+        raise ArtifactError(path, f"{error}; {way_out(folder)}") from error
+    return artifact

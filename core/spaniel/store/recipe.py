@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from spaniel.errors import UsageError
 from spaniel.store.digests import canonical_json, digest_bytes
 
 if TYPE_CHECKING:
-    from spaniel.store.artifact import Draft
+    from spaniel.store.draft import Draft
 
 FORMAT = 1
-"""Version of the layout of artifacts; part of every address."""
+"""Version of the form of artifacts; part of every address."""
 ADDRESS_LENGTH = 40
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what an artifact holds.
+
+    Mappings are copied when the recipe is made, so that its address cannot change behind its back.
 
     Attributes:
         type: ``"corpus"``, ``"vectors"``, ``"index"``, ``"model"`` …
@@ -28,6 +32,9 @@ class Recipe:
         config: every option, defaults included, as JSON.
         seed: seed of what is random in it, or ``None``.
         inputs: name → address of another artifact, or digest of a file or model.
+
+    Raises:
+        UsageError: a field has another type, or no JSON form.
     """
 
     type: str
@@ -37,6 +44,23 @@ class Recipe:
     seed: int | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("type", "component", "version"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"a recipe's {name} is text, not {getattr(self, name)!r}")
+        if not (self.seed is None or type(self.seed) is int):
+            raise UsageError(f"the seed of a recipe of {self.component} is a whole number or None, not {self.seed!r}")
+        for name in ("config", "inputs"):
+            try:
+                plain = json.loads(canonical_json(getattr(self, name)))
+            except (TypeError, ValueError, RecursionError) as error:
+                raise UsageError(f"the {name} of a recipe of {self.component} must be JSON: {error}") from error
+            if not isinstance(plain, dict):
+                raise UsageError(f"the {name} of a recipe of {self.component} is a mapping, not {plain!r}")
+            object.__setattr__(self, name, plain)
+        if not all(isinstance(value, str) for value in self.inputs.values()):
+            raise UsageError(f"the inputs of a recipe of {self.component} are addresses and digests: {self.inputs!r}")
+
     @cached_property
     def address(self) -> str:
         """Digest of the recipe: 40 hexadecimal digits."""
@@ -44,29 +68,33 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return asdict(self)
+        return {
+            "type": self.type,
+            "component": self.component,
+            "version": self.version,
+            "config": dict(self.config),
+            "seed": self.seed,
+            "inputs": dict(self.inputs),
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> Recipe:
-        """Return the recipe that plain data describes.
+        """Return the recipe that plain data describe.
 
         Raises:
-            ValueError: the data describe none.
+            UsageError: they describe none.
         """
-        if not isinstance(data, dict) or set(data) != {f for f in cls.__dataclass_fields__}:
-            raise ValueError("the recipe is incomplete")
-        texts = (data["type"], data["component"], data["version"])
-        maps = (data["config"], data["inputs"])
-        if not all(isinstance(t, str) for t in texts) or not all(isinstance(m, dict) for m in maps):
-            raise ValueError("the recipe has fields of another type")
-        if not (data["seed"] is None or type(data["seed"]) is int):
-            raise ValueError("the recipe's seed is no whole number")
+        if not isinstance(data, dict) or set(data) != set(cls.__dataclass_fields__):
+            raise UsageError(f"a recipe has the fields {', '.join(cls.__dataclass_fields__)}")
         return cls(**data)
 
 
 @dataclass(frozen=True)
 class Need:
-    """An artifact that is wanted: its recipe, what builds it, and the needs that it is built from."""
+    """An artifact that is wanted: its recipe, what builds it, and the needs that it is built from.
+
+    ``build`` writes files under the draft that it is given, and notes in ``draft.info``.
+    """
 
     recipe: Recipe
     build: Callable[[Draft], None]

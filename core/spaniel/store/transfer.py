@@ -1,97 +1,167 @@
-"""Moving artifacts between stores as tar files."""
+"""Artifacts as tar files: the manifest first, then its files in its order, one plain header each."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
-import shutil
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from spaniel.errors import ArtifactError, UsageError
-from spaniel.store.artifact import MANIFEST, Artifact, checked_name, read_manifest, sync
-from spaniel.store.store import Store
+from spaniel.store.artifact import MANIFEST, MANIFEST_LIMIT, Artifact, parse_manifest, render_manifest, way_out
+from spaniel.store.digests import BLOCK
+from spaniel.store.files import explain, free_bytes, sync
 
-_MANIFEST_LIMIT = 64 * 2**20
+_UNIT = tarfile.BLOCKSIZE
 
 
-def export_artifact(store: Store, address: str, target: Path) -> None:
-    """Write an artifact to an uncompressed tar file, the manifest first; the same artifact gives the same bytes.
+class _Digesting:
+    """A file that is digested as it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self.sha256.update(data)
+        return data
+
+
+def write_archive(artifact: Artifact, target: Path) -> None:
+    """Write an artifact to an uncompressed tar file, which appears whole; the same artifact gives the same bytes.
 
     Raises:
-        ArtifactError: the artifact is damaged.
-        UsageError: the target is there already.
+        ArtifactError: a file of the artifact is damaged, or the disk is full.
+        UsageError: the target is there already, or cannot be written.
     """
-    artifact = store.open(address)
     if target.exists():
-        raise UsageError(f"{target} is there already; nothing is overwritten")
+        raise UsageError(f"{target} is there already, and nothing is overwritten; name another file")
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
-        with tarfile.open(draft, "w", format=tarfile.PAX_FORMAT) as archive:
-            for name in (MANIFEST, *artifact.files):
-                member = tarfile.TarInfo(name)
-                member.size = (artifact.path / name).stat().st_size
-                with (artifact.path / name).open("rb") as content:
-                    archive.addfile(member, content)
+        with draft.open("xb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+            manifest = render_manifest(artifact)
+            _add(archive, MANIFEST, len(manifest), None, artifact)
+            for name, entry in artifact.files.items():
+                _add(archive, name, entry.bytes, entry.sha256, artifact)
         sync(draft)
         draft.rename(target)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise explain(error, target.parent, "nothing was left behind") from error
+        raise UsageError(f"{error.filename or target} cannot be written: {error.strerror}") from error
     finally:
         draft.unlink(missing_ok=True)
 
 
-def import_artifact(store: Store, source: Path) -> Artifact:
-    """Take an artifact from a tar file; it is verified before it appears, and appears whole or not at all.
+def _add(archive: tarfile.TarFile, name: str, size: int, sha256: str | None, artifact: Artifact) -> None:
+    path = artifact.path / name
+    member = tarfile.TarInfo(name)
+    member.size = size
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ArtifactError(path, f"cannot be read ({error.strerror}); {way_out(artifact.path)}") from error
+    with file:
+        content = _Digesting(file)
+        try:
+            archive.addfile(member, content)  # type: ignore[arg-type]
+        except tarfile.TarError:
+            raise ArtifactError(path, f"is shorter than {size} bytes; {way_out(artifact.path)}") from None
+    if sha256 not in (None, content.sha256.hexdigest()):
+        raise ArtifactError(path, f"is damaged: its digest is another; {way_out(artifact.path)}")
+
+
+class Archive:
+    """An exported artifact: its manifest has been read, its files are on their way.
+
+    Attributes:
+        artifact: what the manifest describes; its path is that of the archive.
+    """
+
+    def __init__(self, source: Path, file: BinaryIO) -> None:
+        self._source = source
+        self._file = file
+        size = self._header(MANIFEST)
+        if size > MANIFEST_LIMIT:
+            raise self._refused(f"its manifest is larger than {MANIFEST_LIMIT} bytes")
+        data = b"".join(self._blocks(size))
+        try:
+            self.artifact = parse_manifest(data, source)
+        except ValueError as error:
+            raise self._refused(str(error)) from error
+        there, listed = source.stat().st_size, self.artifact.bytes
+        if listed > there:
+            raise self._refused(f"it has {there} bytes, and its manifest lists {listed}")
+        self._manifest = data
+
+    def unpack(self, folder: Path) -> None:
+        """Write the artifact's files to an empty folder, and verify them on the way.
+
+        Raises:
+            ArtifactError: the archive is damaged, or holds anything but the files that its manifest lists.
+            OSError: the disk is full or failing.
+        """
+        if self.artifact.bytes > free_bytes(folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        (folder / MANIFEST).write_bytes(self._manifest)
+        for name, entry in self.artifact.files.items():
+            size = self._header(name)
+            if size != entry.bytes:
+                raise self._refused(f"its file {name!r} has {size} bytes instead of {entry.bytes}")
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            digest = hashlib.sha256()
+            with path.open("xb") as target:
+                for block in self._blocks(size):
+                    target.write(block)
+                    digest.update(block)
+            if digest.hexdigest() != entry.sha256:
+                raise self._refused(f"its file {name!r} is damaged: its digest is another")
+        if any(self._file.read(_UNIT)):
+            raise self._refused("it holds more than its manifest lists")
+
+    def _header(self, name: str) -> int:
+        """Read the header that must come next, and return the size of its file."""
+        try:
+            member = tarfile.TarInfo.frombuf(self._file.read(_UNIT), "utf-8", "surrogateescape")
+        except (tarfile.TarError, ValueError) as error:
+            raise self._refused(f"{error} where the header of {name!r} should be") from error
+        if member.name != name or member.type != tarfile.REGTYPE or member.size < 0:
+            raise self._refused(f"it holds {member.name!r} where the plain file {name!r} should be")
+        return member.size
+
+    def _blocks(self, size: int) -> Iterator[bytes]:
+        padding = -size % _UNIT
+        while size:
+            block = self._file.read(min(size, BLOCK))
+            if not block:
+                raise self._refused("it ends too early")
+            size -= len(block)
+            yield block
+        self._file.read(padding)
+
+    def _refused(self, why: str) -> ArtifactError:
+        return ArtifactError(self._source, f"is no whole exported artifact: {why}; export it again")
+
+
+@contextmanager
+def open_archive(source: Path) -> Iterator[Archive]:
+    """Open an exported artifact.
 
     Raises:
-        ArtifactError: the file holds no whole, undamaged artifact.
+        ArtifactError: it is none, or damaged.
+        UsageError: there is no such file, or it cannot be read.
     """
-    inbox = store.root / "drafts" / f"import-{os.getpid()}-{source.stem[:40]}"
-    shutil.rmtree(inbox, ignore_errors=True)
+    if not source.is_file():
+        raise UsageError(f"there is no file {source}")
     try:
-        inbox.mkdir(parents=True)
-        artifact = _unpack(source, inbox)
-        address = artifact.address
-        with store._lock(address):
-            if not store.has(address):
-                faults = store._faults(artifact, in_full=True)
-                if faults:
-                    raise ArtifactError(source, f"holds a damaged artifact: {faults[0]}")
-                target = store.path_of(address)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                for path in (*inbox.rglob("*"), inbox):
-                    sync(path)
-                inbox.rename(target)
-                sync(target.parent)
-        return store.open(address)
-    except (tarfile.TarError, EOFError) as error:
-        raise ArtifactError(source, f"is no exported artifact ({error})") from error
+        file = source.open("rb")
     except OSError as error:
-        raise store._disk_error(inbox, error) from error
-    finally:
-        shutil.rmtree(inbox, ignore_errors=True)
-
-
-def _unpack(source: Path, inbox: Path) -> Artifact:
-    with tarfile.open(source, "r:") as archive:
-        first = archive.next()
-        if first is None or first.name != MANIFEST or not first.isreg() or first.size > _MANIFEST_LIMIT:
-            raise ArtifactError(source, "is no exported artifact: the manifest does not come first")
-        _write(archive, first, inbox)
-        artifact = read_manifest(inbox)
-        wanted = dict(artifact.files)
-        while (member := archive.next()) is not None:
-            entry = wanted.pop(member.name, None)
-            if entry is None or not member.isreg() or member.size != entry.bytes:
-                raise ArtifactError(source, f"holds {member.name!r}, which its manifest does not list so")
-            _write(archive, member, inbox)
-    if wanted:
-        raise ArtifactError(source, f"lacks {sorted(wanted)[0]!r}, which its manifest lists")
-    return artifact
-
-
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, inbox: Path) -> None:
-    target = inbox / checked_name(member.name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = archive.extractfile(member)
-    assert content is not None  # it is a regular file
-    with target.open("xb") as file:
-        shutil.copyfileobj(content, file, 2**20)
+        raise UsageError(f"{source} cannot be read: {error.strerror}") from error
+    with file:
+        yield Archive(source, file)

@@ -1,0 +1,106 @@
+"""What a pipeline costs beyond the library calls that it makes: the same search, directly and through a pipeline.
+
+    python benchmarks/overhead.py --queries 10000 --documents 20000
+
+Each side opens nothing new: the index is built and opened before the clock starts. PyTerrier, where it is installed
+(pip install python-terrier pyterrier-pisa), runs a pipeline over its own engine beside that engine called directly.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import click
+import numpy as np
+from spaniel import Context, Corpus, Document, Queries, parse
+
+
+def make_texts(documents: int, queries: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Make texts of words whose frequencies fall as Zipf's law says."""
+    rng = np.random.default_rng(seed)
+    vocabulary = np.array([f"word{i}" for i in range(20_000)])
+    ranks = 1 / np.arange(1, len(vocabulary) + 1)
+
+    def draw(count: int, length: int) -> list[str]:
+        picked = rng.choice(len(vocabulary), size=(count, length), p=ranks / ranks.sum())
+        return [" ".join(words) for words in vocabulary[picked]]
+
+    return draw(documents, 40), draw(queries, 6)
+
+
+def best_of(run: Callable[[], object], repeats: int) -> list[float]:
+    """Return the seconds of each of several runs."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return times
+
+
+@click.command()
+@click.option("--documents", default=20_000, show_default=True, help="Documents.")
+@click.option("--queries", default=10_000, show_default=True, help="Queries.")
+@click.option("--repeats", default=5, show_default=True, help="Runs of each side.")
+@click.option("-k", default=100, show_default=True, help="Documents retrieved.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(documents: int, queries: int, repeats: int, k: int, as_json: bool) -> None:
+    """Measure and print the ratio of pipeline to direct calls."""
+    texts, asked = make_texts(documents, queries)
+    corpus = Corpus.from_documents(Document(f"d{i:07d}", "", text) for i, text in enumerate(texts))
+    questions = Queries.from_lists([f"q{i}" for i in range(queries)], asked)
+    with tempfile.TemporaryDirectory() as store:
+        context = Context(store)
+        retriever = context.create("retrieve", f"bm25(k={k})")
+        context.run(f"bm25(k={k})", questions.select(range(10)), corpus)
+        index = retriever.index(corpus)
+
+        def direct() -> None:
+            index.search(questions.texts, k)
+
+        def pipeline() -> None:
+            fresh = Context(context.store, registry=context.registry)
+            fresh._opened = context._opened
+            fresh.run(parse(f"bm25(k={k})"), questions, corpus)
+
+        direct()
+        pairs = [(best_of(direct, 1)[0], best_of(pipeline, 1)[0]) for _ in range(repeats)]
+    result = {
+        "queries": queries,
+        "documents": documents,
+        "direct_seconds": min(d for d, _ in pairs),
+        "pipeline_seconds": min(p for _, p in pairs),
+        "ratio": min(p for _, p in pairs) / min(d for d, _ in pairs),
+        "ratio_median": statistics.median(p / d for d, p in pairs),
+    }
+    peer = pyterrier_overhead(texts, asked, k, repeats)
+    if peer is not None:
+        result["pyterrier"] = peer
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(f"{key:<18} {v}" for key, v in result.items()))
+
+
+def pyterrier_overhead(texts: list[str], asked: list[str], k: int, repeats: int) -> dict[str, float] | None:
+    """Return PyTerrier's own ratio, pipeline beside engine, or nothing where it is not installed."""
+    try:
+        import pandas as pd
+        from pyterrier_pisa import PisaIndex
+    except ImportError:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        index = PisaIndex(f"{folder}/index", text_field="text", threads=1)
+        index.index({"docno": f"d{i:07d}", "text": text} for i, text in enumerate(texts))
+        engine = index.bm25(num_results=k)
+        frame = pd.DataFrame({"qid": [str(i) for i in range(len(asked))], "query": asked})
+        composed = engine % k
+        engine(frame)
+        pairs = [(best_of(lambda: engine(frame), 1)[0], best_of(lambda: composed(frame), 1)[0]) for _ in range(repeats)]
+    return {"direct_seconds": min(d for d, _ in pairs), "pipeline_seconds": min(p for _, p in pairs),
+            "ratio": min(p for _, p in pairs) / min(d for d, _ in pairs)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Writing documents, queries, judgments and whole collections."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spaniel.data.document import Document
+from spaniel.data.faults import check_id, check_metadata, check_text
+from spaniel.data.files import write_text
+from spaniel.data.qrels import Qrels
+from spaniel.data.queries import Queries
+from spaniel.errors import ArtifactError, UsageError
+
+
+def write_documents(path: Path, documents: Iterable[Document]) -> None:
+    """Write documents as JSONL, one at a time.
+
+    Raises:
+        UsageError: a document is malformed.
+        ArtifactError: the file cannot be written.
+    """
+    with write_text(path) as file:
+        for name, title, text, metadata in documents:
+            problem = check_id(name) or check_text(title) or check_text(text) or check_metadata(metadata)
+            if problem:
+                raise UsageError(f"document {name!r}: {problem}")
+            file.write(_line({"_id": name, "title": title, "text": text}, metadata))
+
+
+def write_queries(path: Path, queries: Queries) -> None:
+    """Write queries as JSONL.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    with write_text(path) as file:
+        for position, (name, text) in enumerate(zip(queries.ids, queries.texts, strict=True)):
+            file.write(_line({"_id": name, "text": text}, queries.metadata[position] if queries.metadata else {}))
+
+
+def _line(fields: dict[str, Any], metadata: Mapping[str, Any]) -> str:
+    return json.dumps(fields | ({"metadata": dict(metadata)} if metadata else {}), ensure_ascii=False) + "\n"
+
+
+def write_qrels(path: Path, qrels: Qrels, trec: bool = False) -> None:
+    """Write judgments as BEIR's three columns with a header, or as TREC's four.
+
+    Raises:
+        ArtifactError: the file cannot be written.
+    """
+    with write_text(path) as file:
+        if not trec:
+            file.write("query-id\tcorpus-id\tscore\n")
+        for query, judged in qrels.items():
+            for document, grade in judged.items():
+                file.write(f"{query} 0 {document} {grade}\n" if trec else f"{query}\t{document}\t{grade}\n")
+
+
+def write_folder(
+    path: Path, documents: Iterable[Document], queries: Queries | None = None, qrels: Mapping[str, Qrels] | None = None
+) -> None:
+    """Write a collection as a folder in BEIR layout; ``qrels`` maps splits to judgments.
+
+    Raises:
+        UsageError: something is there already, or a document is malformed.
+        ArtifactError: a file cannot be written.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"{path} is there already and not empty; nothing is overwritten")
+        (path / "qrels").mkdir(parents=True) if qrels else path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArtifactError(path, f"cannot be made ({error.strerror or error})") from error
+    write_documents(path / "corpus.jsonl", documents)
+    if queries is not None:
+        write_queries(path / "queries.jsonl", queries)
+    for split, judged in (qrels or {}).items():
+        write_qrels(path / "qrels" / f"{split}.tsv", judged)

@@ -1,0 +1,198 @@
+"""Examines one plugin for real, in a process of its own: ``python -m spaniel.plugins.examine REPORT KEY [FILE]``.
+
+What is done and what is found is appended to the report, one JSON object a line, so that a process that is killed or
+dies has said where.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spaniel.errors import PluginError
+from spaniel.plugins.discovery import CORE, Found, file_plugin, find_entry_points, import_limit, import_plugin
+from spaniel.plugins.faults import Fault, Faulty, import_fault, one_line
+from spaniel.plugins.registered import Registered, resolve
+from spaniel.plugins.registry import Registry
+from spaniel.plugins.source import HEAVY
+from spaniel.plugins.status import PluginStatus
+from spaniel.plugins.verify import protocol_names
+
+NO_LIMIT = 1e5
+"""Seconds; the parent has the clock."""
+_NOT_IN_DECLARATIONS = HEAVY | {"pydantic"}
+
+
+class Report:
+    """The file that the parent reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, **content: Any) -> None:
+        """Append one object."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(content) + "\n")
+
+    def fault(self, fault: Fault) -> None:
+        """Append a fault."""
+        self.write(fault={"stage": fault.stage, "reason": fault.reason, "trace": fault.traceback})
+
+    def attempt(self, stage: str, what: str, work: Callable[..., Any], *arguments: Any) -> None:
+        """Call something that may fail in any way."""
+        self.write(doing=what)
+        try:
+            work(*arguments)
+        except Faulty as error:
+            self.fault(Fault(error.stage, str(error), error.__cause__))
+        except PluginError as error:
+            self.fault(Fault(stage, str(error), error.__cause__ or error))
+        except BaseException as error:
+            self.fault(Fault(stage, f"{what} failed: {one_line(error)}", error))
+
+
+def examine(found: Found, report: Report) -> None:
+    """Import what a plugin consists of, and hold it against its contract."""
+    report.write(doing=f"importing {found.value}")
+    loaded, started = _heavy(_NOT_IN_DECLARATIONS), time.perf_counter()
+    try:
+        import_plugin(found)
+    except BaseException as error:
+        report.fault(import_fault(found, error))
+        return
+    report.write(seconds=time.perf_counter() - started)
+    heavy = _heavy(_NOT_IN_DECLARATIONS) - loaded
+    if heavy:
+        reason = f"its entry module imports {', '.join(sorted(heavy))}; name what needs them by import paths in strings"
+        report.fault(Fault("import", reason))
+    report.write(doing="calling its hooks")
+    registry, status = _load(found)
+    for fault in status.faults:
+        report.fault(fault)
+    report.write(components=[f"{r.kind}/{r.name}" for r in status.components])
+    for registered in status.components:
+        what = f"the config model of {registered.kind} `{registered.name}`"
+        report.attempt("config", what, check_config, registered)
+    for registered in status.components:
+        what = f"the factory of {registered.kind} `{registered.name}`"
+        report.attempt("factory", what, _check_factory, registry, registered, report)
+    for command in status.commands:
+        report.attempt("commands", f"command `{command.name}`", _check_command, command.callback)
+    for check in status.experiments:
+        report.attempt("experiments", f"check `{check.slug}`", _check_callable, check.run)
+    for name, load in _other_entry_points(found):
+        report.attempt("entry point", name, load)
+    report.write(done=True)
+
+
+def check_config(registered: Registered) -> None:
+    """Import a config model and hold it against its contract.
+
+    Raises:
+        PluginError: it cannot be imported, or is no config model.
+        Faulty: it breaks the contract.
+    """
+    if not registered.component.config:
+        return
+    loaded = _heavy(HEAVY)
+    model = registered.config_model()
+    what = f"config model `{registered.component.config}`"
+    heavy = _heavy(HEAVY) - loaded
+    if heavy:
+        raise Faulty("config", f"config module imports {', '.join(sorted(heavy))}: {what}")
+    if not model.model_config.get("frozen") or model.model_config.get("extra") != "forbid":
+        raise Faulty("config", f"{what} must stay frozen and forbid unknown options, as spaniel.Config does")
+    bare = [name for name, field in model.model_fields.items() if not field.description]
+    if bare:
+        raise Faulty("config", f"{what} describes not all of its options: {', '.join(bare)} lack a description")
+    model.model_json_schema()
+    options = dict(registered.component.options)
+    unknown = sorted(options.keys() - model.model_fields.keys())
+    if unknown:
+        raise Faulty("config", f"`{registered.name}` sets {', '.join(unknown)} beforehand, which {what} does not have")
+    required = {name for name, field in model.model_fields.items() if field.is_required()}
+    if required - options.keys():
+        return
+    config = model.model_validate(options)
+    text = config.model_dump_json()
+    if model.model_validate_json(text) != config:
+        raise Faulty("config", f"{what} does not survive JSON: {text} is read as something else")
+
+
+def _load(found: Found) -> tuple[Registry, PluginStatus]:
+    every = find_entry_points()
+    core = [one for one in every if one.distribution == CORE]
+    registry = Registry()
+    registry.load([*core, *([] if found in core else [found])], limit=NO_LIMIT)
+    status = _status(registry, found)
+    if any(fault.stage == "hooks" for fault in status.faults):
+        # It implements hooks of kinds that other plugins add.
+        registry = Registry()
+        registry.load([*[one for one in every if one.key != found.key], found], limit=import_limit())
+        status = _status(registry, found)
+    return registry, status
+
+
+def _status(registry: Registry, found: Found) -> PluginStatus:
+    return next(status for status in registry.plugins() if status.found.key == found.key)
+
+
+def _heavy(packages: frozenset[str]) -> set[str]:
+    return {name for name in packages if name in sys.modules}
+
+
+def _check_factory(registry: Registry, registered: Registered, report: Report) -> None:
+    component = registered.component
+    try:
+        factory = registered.resolve_factory()
+    except PluginError as error:
+        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        own = component.factory.partition(".")[0].partition(":")[0]
+        if missing and component.extra and missing.partition(".")[0] != own:
+            needs = f'pip install "{registered.distribution}[{component.extra}]"'
+            report.write(note=f"{registered.kind} `{registered.name}` was not examined, it needs more: {needs}")
+            return
+        raise
+    if isinstance(factory, type):
+        promised = protocol_names(registry.kinds[registered.kind], component.role)
+        lacking = sorted(name for name in promised if not callable(getattr(factory, name, None)))
+        if lacking:
+            raise Faulty("factory", f"wrong factory: `{component.factory}` is a class without {', '.join(lacking)}")
+
+
+def _check_command(path: str) -> None:
+    import click
+
+    if not isinstance(resolve(path), click.Command):
+        raise Faulty("commands", f"`{path}` is no click command")
+
+
+def _check_callable(path: str) -> None:
+    if not callable(resolve(path)):
+        raise Faulty("experiments", f"`{path}` cannot be called")
+
+
+def _other_entry_points(found: Found) -> Iterator[tuple[str, Callable[[], Any]]]:
+    import importlib_metadata
+
+    try:
+        distribution = importlib_metadata.distribution(found.distribution)
+    except importlib_metadata.PackageNotFoundError:
+        return  # a plugin in one file
+    for entry in distribution.entry_points:
+        if entry.group != "spaniel":
+            yield f"entry point `{entry.name}` of {entry.group}", entry.load
+
+
+def main(report: str, key: str, *files: str) -> None:
+    """Examine the plugin with a key; of the files, if there is one, the plugin in it."""
+    every = [file_plugin(path) for path in files] or find_entry_points()
+    examine(next(found for found in every if found.key == key), Report(Path(report)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,94 @@
+"""Digests of sources outside the store, remembered so that big ones are read once."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from spaniel.errors import UsageError
+from spaniel.store.digests import canonical_json, digest_bytes, digest_files
+from spaniel.store.files import State, is_settled, state
+
+
+class Sources:
+    """Digests of files by path, size, times and inode, in a small database, or in memory where that cannot be written."""
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._memory: dict[str, tuple[State, str]] = {}
+
+    def digest(self, path: str | os.PathLike[str]) -> str:
+        """Return the SHA-256 of a file, or one over the names and digests of all files in a folder, links followed.
+
+        Raises:
+            UsageError: there is no such file or folder, it cannot be read, or its links run in a circle.
+        """
+        source = Path(path)
+        try:
+            if source.is_dir():
+                files = _files_under(source)
+                names = [file.relative_to(source).as_posix() for file in files]
+                return digest_bytes(canonical_json(list(zip(names, self._digests(files), strict=True))))
+            if not source.is_file():
+                raise UsageError(f"there is no file or folder {source}")
+            return self._digests([source])[0]
+        except OSError as error:
+            raise UsageError(f"{error.filename or source} cannot be read: {error.strerror}") from error
+
+    def _digests(self, files: list[Path]) -> list[str]:
+        keys = [str(file.resolve()) for file in files]
+        states = dict(zip(keys, map(state, files), strict=True))
+        known = {key: digest for key, (found, digest) in self._recall(keys).items() if found == states[key]}
+        unread = [key for key in states if key not in known]
+        for key, digest in zip(unread, digest_files([Path(key) for key in unread]), strict=True):
+            if isinstance(digest, OSError):
+                raise digest
+            known[key] = digest
+        self._remember({key: (states[key], known[key]) for key in unread if is_settled(states[key])})
+        return [known[key] for key in keys]
+
+    def _recall(self, keys: list[str]) -> dict[str, tuple[State, str]]:
+        found = {key: self._memory[key] for key in keys if key in self._memory}
+        if len(found) < len(keys) and self._database.exists():
+            try:
+                with closing(sqlite3.connect(self._database, timeout=30)) as known:
+                    for key in keys:
+                        row = known.execute("SELECT state, digest FROM sources WHERE path = ?", (key,)).fetchone()
+                        if row is not None:
+                            found[key] = tuple(json.loads(row[0])), str(row[1])
+            except (sqlite3.Error, ValueError, TypeError):
+                return found  # what cannot be recalled is read
+        return found
+
+    def _remember(self, digests: dict[str, tuple[State, str]]) -> None:
+        if not digests:
+            return
+        self._memory.update(digests)
+        try:
+            self._database.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(self._database, timeout=30)) as known, known:
+                known.execute("CREATE TABLE IF NOT EXISTS sources (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
+                rows = [(key, json.dumps(found), digest) for key, (found, digest) in digests.items()]
+                known.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", rows)
+        except (OSError, sqlite3.Error):
+            return  # a store that cannot be written remembers in memory only
+
+
+def _files_under(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    above: dict[str, frozenset[str]] = {str(folder): frozenset()}
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        here = os.path.realpath(place)
+        if here in above[place]:
+            raise UsageError(f"the folder {place} holds itself by a symbolic link")
+        for name in folders:
+            above[os.path.join(place, name)] = above[place] | {here}  # noqa: PTH118
+        files.extend(Path(place, name) for name in names if Path(place, name).is_file())
+    return sorted(files)
