@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def plain(vectors: Any) -> list[list]:
         return vectors.values.tolist()
     offsets = vectors.indptr if isinstance(vectors, SparseVectors) else vectors.offsets
     rows = []
-    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, last in pairwise(offsets):
         values = vectors.values[first:last].tolist()
         rows.append([vectors.indices[first:last].tolist(), values] if isinstance(vectors, SparseVectors) else values)
     return rows
@@ -163,9 +164,8 @@ def test_a_writer_that_is_killed_goes_on_to_the_same_bytes(form: str, tmp_path: 
 @pytest.mark.parametrize("damage", ["progress", "short", "gone"])
 def test_a_writer_whose_files_are_damaged_begins_anew(damage: str, tmp_path: Path) -> None:
     vectors = make("dense", 10)
-    with pytest.raises(KeyboardInterrupt), VectorWriter(tmp_path, 10) as writer:
-        writer.append(vectors[0:5])
-        raise KeyboardInterrupt
+    writer = VectorWriter(tmp_path, 10)
+    writer.append(vectors[0:5])
     if damage == "progress":
         (tmp_path / "progress.json").write_text("{")
     elif damage == "short":
@@ -179,27 +179,32 @@ def test_a_writer_whose_files_are_damaged_begins_anew(damage: str, tmp_path: Pat
     assert plain(open_vectors(tmp_path)) == plain(vectors)
 
 
+def write(folder: Path, rows: int, *shards: Any) -> None:
+    with VectorWriter(folder, rows) as writer:
+        for shard in shards:
+            writer.append(shard)
+
+
 def test_writers_refuse_what_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="11 vectors for 10 rows"), VectorWriter(tmp_path / "a", 10) as writer:
-        writer.append(make("dense", 11))
-    with pytest.raises(UsageError, match="after dense"), VectorWriter(tmp_path / "b", 10) as writer:
-        writer.append(make("dense", 5))
-        writer.append(make("dense16", 5))
-    with (
-        pytest.raises(UsageError, match="5 vectors were written for 10 rows"),
-        VectorWriter(tmp_path / "c", 10) as writer,
-    ):
-        writer.append(make("dense", 5))
-    with pytest.raises(UsageError, match="0 vectors"), VectorWriter(tmp_path / "d", 0):
-        pass
+    with pytest.raises(UsageError, match="11 vectors for 10 rows"):
+        write(tmp_path / "a", 10, make("dense", 11))
+    with pytest.raises(UsageError, match="after dense"):
+        write(tmp_path / "b", 10, make("dense", 5), make("dense16", 5))
+    with pytest.raises(UsageError, match="5 vectors were written for 10 rows"):
+        write(tmp_path / "c", 10, make("dense", 5))
+    with pytest.raises(UsageError, match="0 vectors"):
+        write(tmp_path / "d", 0)
     assert not list(tmp_path.rglob("vectors.json"))
-    with VectorWriter(tmp_path / "e", 0) as writer:
-        writer.append(make("sparse", 0))
+    write(tmp_path / "e", 0, make("sparse", 0))
     assert len(open_vectors(tmp_path / "e")) == 0
 
 
+def assert_names(error: ArtifactError, folder: Path) -> None:
+    assert str(folder) in str(error)
+
+
 @settings(deadline=None, max_examples=300)
-@given(st.sampled_from(FORMS), st.data())
+@given(form=st.sampled_from(FORMS), data=st.data())
 def test_damage_is_an_artifact_error_or_harmless(
     form: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -215,16 +220,25 @@ def test_damage_is_an_artifact_error_or_harmless(
     try:
         vectors = open_vectors(folder)
     except ArtifactError as error:
-        assert str(folder) in str(error)
+        assert_names(error, folder)
     else:
         assert len(vectors) == 5
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"form": "dense"}', '{"form": [], "rows": 1}', '{"form": "dense", "rows": 1, "metric": "dot", "odd": 1}',
-     '{"form": "dense", "rows": 1, "metric": "dot", "values": 3}', "[" * 100_000],
-)  # fmt: skip
+    [
+        "",
+        "[]",
+        "{}",
+        '{"form": "dense"}',
+        '{"form": [], "rows": 1}',
+        '{"form": "dense", "rows": 5, "metric": "dot", "odd": 1}',
+        '{"form": "dense", "rows": 5, "metric": "dot", "values": 3}',
+        '{"form": "dense", "rows": 4, "metric": "dot"}',
+        "[" * 100_000,
+    ],
+)
 def test_damaged_descriptions(content: str, tmp_path: Path) -> None:
     save_vectors(make("dense", 5), tmp_path)
     (tmp_path / "vectors.json").write_text(content)
@@ -235,32 +249,38 @@ def test_damaged_descriptions(content: str, tmp_path: Path) -> None:
 def test_what_runs_code_is_not_opened(tmp_path: Path) -> None:
     save_vectors(make("dense", 1), tmp_path)
     np.save(tmp_path / "values.npy", np.array([[{}]], object), allow_pickle=True)
-    with pytest.raises(ArtifactError, match="values.npy"):
+    with pytest.raises(ArtifactError, match=r"values\.npy"):
         open_vectors(tmp_path)
     with pytest.raises(ArtifactError, match=r"vectors\.json"):
         open_vectors(tmp_path / "nothing")
 
 
+ZERO = np.zeros((1, 3), np.float32)
+
+
 @pytest.mark.parametrize(
     ("work", "message"),
     [
-        (lambda: DenseVectors(np.zeros(3, np.float32)), "matrix of float32"),
-        (lambda: DenseVectors(np.zeros((3, 2))), "float64"),
-        (lambda: DenseVectors(np.zeros((3, 2), np.float32), "euclid"), "cosine"),
-        (lambda: make("dense", 2).dot(DenseVectors(np.zeros((1, 5), np.float32))), "4 and 5 dimensions"),
+        (lambda: DenseVectors(ZERO[0]), "matrix of float32"),
+        (lambda: DenseVectors(ZERO.astype(float)), "float64"),
+        (lambda: DenseVectors(ZERO, "euclid"), "cosine"),
+        (lambda: make("dense", 2).dot(DenseVectors(ZERO)), "4 and 3 dimensions"),
         (lambda: make("dense", 2).take([2]), "from 0 to 1"),
         (lambda: make("sparse", 2).take([-1]), "from 0 to 1"),
-        (lambda: SparseVectors(np.array([0, 2]), np.zeros(1, np.int32), np.zeros(1, np.float32), 3), "rise from 0 to 1"),
-        (lambda: SparseVectors(np.array([0, 1]), np.zeros(1), np.zeros(1, np.float32), 3), "int32 terms"),
-        (lambda: make("sparse", 1).dot(SparseVectors(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), 8)), "7 and 8"),
-        (lambda: MultiVectors(np.array([0, 2, 1]), np.zeros((1, 3), np.float32)), "rise from 0"),
-        (lambda: make("multi-vector", 1).maxsim(MultiVectors(np.array([0]), np.zeros((0, 3), np.float32))), "4 and 3"),
+        (lambda: SparseVectors(np.array([0, 2]), ZERO[0].astype(np.int32), ZERO[0], 3), "rise from 0 to 3"),
+        (lambda: SparseVectors(np.array([0, 3]), ZERO[0], ZERO[0], 3), "int32 terms"),
+        (
+            lambda: make("sparse", 1).dot(SparseVectors(np.array([0]), np.empty(0, "i4"), np.empty(0, "f4"), 8)),
+            "7 and 8",
+        ),
+        (lambda: MultiVectors(np.array([0, 2, 1]), ZERO), "rise from 0"),
+        (lambda: make("multi-vector", 1).maxsim(MultiVectors(np.array([0, 1]), ZERO)), "4 and 3"),
         (lambda: BinaryVectors(np.zeros((1, 2), np.uint8), 24), "3 columns"),
         (lambda: make("binary", 1).hamming(BinaryVectors(np.zeros((1, 1), np.uint8), 8)), "24 and 8 bits"),
         (lambda: concatenate_vectors([make("dense", 1), make("dense8", 1)]), "2 kinds"),
         (lambda: concatenate_vectors([]), "not 0"),
     ],
-)  # fmt: skip
+)
 def test_misuse(work, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         work()
