@@ -53,9 +53,7 @@ def run(count: int, folder: Path) -> dict[str, Any]:
     measure(steps, "generate alone", count, lambda: sum(1 for _ in generate(count)))
     need = documents_need(lambda: generate(count), "spaniel/benchmark", {"documents": str(count)})
     artifact = measure(steps, "build", count, lambda: Store(folder).obtain(need))
-    corpus: Corpus = measure(
-        steps, "open, verified", count, lambda: Corpus.open(Store(folder).open(artifact.address), need)
-    )
+    corpus: Corpus = measure(steps, "open", count, lambda: Corpus.open(Store(folder).open(artifact.address), need))
     rows = rng.integers(len(corpus), size=LOOK_UPS)
     names = measure(steps, "ids of random rows", LOOK_UPS, lambda: corpus.ids(rows))
     found = measure(steps, "rows of ids", LOOK_UPS, lambda: corpus.rows(names))

@@ -185,7 +185,7 @@ def test_writers_refuse(folder: Path, tmp_path: Path) -> None:
         ("cranfield", "test", 1400, 225, 1837),
         ("scifact", "test", 5183, 300, 339),
         ("scifact", "train", 5183, 809, 919),
-        ("limit-small", "test", 46, 1000, 2000),
+        ("vaswani", "test", 11429, 93, 2083),
         ("cmrc2018-zh", "test", 1104, 3219, 3219),
     ],
 )

@@ -225,8 +225,12 @@ def folder(tmp_path: Path) -> Path:
     lines = [json.dumps({"_id": f"d{i}", "title": "", "text": text}) for i, text in enumerate(words)]
     (data / "corpus.jsonl").write_text("\n".join(lines) + "\n")
     queries = ["cats", "trees and birds", "water fish"]
-    (data / "queries.jsonl").write_text("".join(json.dumps({"_id": f"q{i}", "text": t}) + "\n" for i, t in enumerate(queries)))
-    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t2\nq0\td1\t1\nq1\td2\t1\nq2\td3\t1\nq2\td4\t-1\n")
+    (data / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": f"q{i}", "text": t}) + "\n" for i, t in enumerate(queries))
+    )
+    (data / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\nq0\td0\t2\nq0\td1\t1\nq1\td2\t1\nq2\td3\t1\nq2\td4\t-1\n"
+    )
     return data
 
 
@@ -250,7 +254,13 @@ def test_compare_prints_json_of_the_stated_shape(spaniel: Any, folder: Path) -> 
     for system in told["systems"]:
         assert set(system) >= {"name", "expression", "measures", "cost"}
         assert "nDCG@10" in system["measures"]
-        assert set(system["cost"]) >= {"ms_per_query", "build_seconds", "bytes_on_disk", "peak_memory_bytes", "model_calls"}
+        assert set(system["cost"]) >= {
+            "ms_per_query",
+            "build_seconds",
+            "bytes_on_disk",
+            "peak_memory_bytes",
+            "model_calls",
+        }
     assert told["comparisons"][0]["system"] == "bm25(method=atire)"
 
 

@@ -46,7 +46,9 @@ def components_page(registry: Registry) -> str:
         lines += [f"## {kind.name}", "", kind.summary + ".", ""]
         if found:
             lines += ["| name | distribution | |", "|---|---|---|"]
-            lines += [f"| [`{r.name}`]({r.kind}/{r.name}.md) | {r.distribution} | {r.component.summary} |" for r in found]
+            lines += [
+                f"| [`{r.name}`]({r.kind}/{r.name}.md) | {r.distribution} | {r.component.summary} |" for r in found
+            ]
         else:
             lines += ["No installed distribution offers one."]
         lines.append("")
@@ -74,7 +76,15 @@ def component_page(registered: Registered) -> str:
         return "\n".join([*lines, "", "It has no options.", ""])
     model = registered.config_model()
     demands = references(model)
-    lines += ["", inspect.cleandoc(model.__doc__ or ""), "", "## Options", "", "| option | type | default | |", "|---|---|---|---|"]
+    lines += [
+        "",
+        inspect.cleandoc(model.__doc__ or ""),
+        "",
+        "## Options",
+        "",
+        "| option | type | default | |",
+        "|---|---|---|---|",
+    ]
     schema = model.model_json_schema()
     for name, field in schema["properties"].items():
         kind = f"component ({' or '.join(demands[name].kinds)})" if name in demands else _type(field, schema)

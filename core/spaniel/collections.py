@@ -6,7 +6,7 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaniel.data import FolderDataset
+from spaniel.data import FolderDataset, OnError
 from spaniel.errors import UsageError
 from spaniel.expression import Stage
 from spaniel.expression.tree import NAME
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DATASET = "dataset"
 
 
-def find_dataset(context: Context, text: str, on_error: str = "fail") -> Dataset:
+def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dataset:
     """Return the collection that ``text`` means.
 
     Args:

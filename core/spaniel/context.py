@@ -101,7 +101,9 @@ class Context:
                 stage.total, stage.unit = total, unit
                 return self.advance
 
-            with blame(need.recipe.component.partition("/")[0], f"building {need.recipe.type} `{need.recipe.component}`"):
+            with blame(
+                need.recipe.component.partition("/")[0], f"building {need.recipe.type} `{need.recipe.component}`"
+            ):
                 return self.store.obtain(need, progress)
 
     def opened(self, artifact: Artifact, how: str, open_: Callable[[Artifact], Any]) -> Any:

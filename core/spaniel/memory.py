@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -25,10 +26,8 @@ class PeakMemory:
         for outer in self._open:
             outer.peak = max(outer.peak, _high_water_mark())
         self._open.append(self)
-        try:
+        with contextlib.suppress(OSError):
             _CLEAR.write_text("5")
-        except OSError:
-            pass
         return self
 
     def __exit__(

@@ -79,7 +79,7 @@ class Trace:
 
     @hookimpl
     def stage_finished(self, stage: Stage, seconds: float, error: BaseException | None) -> None:
-        event = {
+        event: dict[str, Any] = {
             "name": stage.name,
             "cat": stage.phase,
             "ph": "X",

@@ -6,7 +6,7 @@ on first use, artifacts are obtained through ``context.obtain``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Index(Protocol):
 class Retriever(Protocol):
     """Queries, with an earlier run as feedback where the method wants one → a run."""
 
-    def needs(self, corpus: Corpus) -> Sequence[Need]:
-        """Name the artifacts that retrieval from this corpus needs; builds and loads nothing."""
+    def needs(self, corpus: Need) -> Sequence[Need]:
+        """Name the artifacts that retrieval from a corpus needs, which may not exist yet; builds and loads nothing."""
         ...
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
@@ -177,8 +177,15 @@ class Explainer(Protocol):
 class Dataset(Protocol):
     """A test collection (kind ``dataset``, offered by distributions; folders are the core's own)."""
 
-    name: str
-    splits: Sequence[str]
+    @property
+    def name(self) -> str:
+        """Name of the collection, for readers."""
+        ...
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Names of the splits that have judgments."""
+        ...
 
     def documents(self) -> Need:
         """Name the document store of the collection."""
@@ -191,6 +198,3 @@ class Dataset(Protocol):
     def qrels(self, split: str) -> Any:
         """Return the :class:`spaniel.data.Qrels` of a split."""
         ...
-
-
-Observers = Iterable[Any]

@@ -1,6 +1,6 @@
 """Makes the pool that the judgments of python-docs are made from, without telling which system found what.
 
-    python pool_python_docs.py QUERIES.jsonl POOL.tsv --depth 6 --seed 7
+python pool_python_docs.py QUERIES.jsonl POOL.tsv --depth 6 --seed 7
 """
 
 from __future__ import annotations

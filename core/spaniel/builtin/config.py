@@ -25,7 +25,9 @@ class ReciprocalRankFusion(Config):
     systems: Annotated[tuple[Expression, ...], Field(min_length=1)] = ref(
         _STAGES, description="the pipelines whose runs are fused"
     )
-    k: float = Field(60, description="constant added to every rank; larger values flatten the difference of ranks", ge=0)
+    k: float = Field(
+        60, description="constant added to every rank; larger values flatten the difference of ranks", ge=0
+    )
     weights: tuple[float, ...] | None = Field(None, description="one weight a system; all 1 where not given")
 
     @model_validator(mode="after")

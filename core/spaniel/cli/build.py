@@ -9,6 +9,7 @@ import click
 from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
 from spaniel.cli.main import State
 from spaniel.collections import find_dataset
+from spaniel.data import OnError
 from spaniel.evaluation import human_bytes
 from spaniel.pipeline.run import build, needs
 
@@ -20,12 +21,12 @@ from spaniel.pipeline.run import build, needs
 @json_option
 @running_options
 @click.pass_obj
-def plan(state: State, expression: str, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
+def plan(state: State, /, expression: str, data: str, on_error: OnError, as_json: bool, **settings: Any) -> None:
     """Show which artifacts a pipeline needs on a collection, which are there, and which would be built."""
     with running(state, **settings) as context:
         pipeline = context.pipeline(expression)
         wanted = needs(context, pipeline, find_dataset(context, data, on_error).documents())
-        found = [
+        found: list[dict[str, Any]] = [
             {
                 "type": need.recipe.type,
                 "component": need.recipe.component,
@@ -36,7 +37,9 @@ def plan(state: State, expression: str, data: str, on_error: str, as_json: bool,
             for need in wanted
         ]
     if as_json:
-        print_json({"expression": str(pipeline.expression), "stages": pipeline.description["stages"], "artifacts": found})
+        print_json(
+            {"expression": str(pipeline.expression), "stages": pipeline.description["stages"], "artifacts": found}
+        )
         return
     click.echo(str(pipeline.expression))
     for position, stage in enumerate(pipeline.stages, 1):
@@ -54,7 +57,7 @@ def plan(state: State, expression: str, data: str, on_error: str, as_json: bool,
 @json_option
 @running_options
 @click.pass_obj
-def index(state: State, expression: str, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
+def index(state: State, /, expression: str, data: str, on_error: OnError, as_json: bool, **settings: Any) -> None:
     """Build every artifact that a pipeline needs on a collection."""
     with running(state, **settings) as context:
         pipeline = context.pipeline(expression)
@@ -70,4 +73,6 @@ def index(state: State, expression: str, data: str, on_error: str, as_json: bool
         return
     for artifact in artifacts:
         size, seconds = human_bytes(artifact.bytes), f"{artifact.seconds:.1f} s"
-        click.echo(f"{artifact.address[:12]}  {artifact.recipe.type:<8} {artifact.recipe.component:<32} {size:>10} {seconds:>9}")
+        click.echo(
+            f"{artifact.address[:12]}  {artifact.recipe.type:<8} {artifact.recipe.component:<32} {size:>10} {seconds:>9}"
+        )

@@ -19,13 +19,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 _RUNNING = (
     click.option("--device", default="auto", show_default=True, help="Where models run: auto, cpu, cuda, cuda:1, mps."),
     click.option("--seed", default=0, show_default=True, help="Seed of every random stream."),
-    click.option("--batch-size", type=click.IntRange(1), help="Texts or pairs per batch; components choose by default."),
+    click.option(
+        "--batch-size", type=click.IntRange(1), help="Texts or pairs per batch; components choose by default."
+    ),
     click.option("--offline", is_flag=True, help="Never reach the network."),
     click.option("--trace", type=click.Path(dir_okay=False), help="Write a trace of the stages (Chrome's format)."),
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-split_option = click.option("--split", default=None, help="Split of the collection; by default test, else its only one.")
+split_option = click.option(
+    "--split", default=None, help="Split of the collection; by default test, else its only one."
+)
 on_error_option = click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),
@@ -48,9 +52,7 @@ def running(
 ) -> Iterator[Context]:
     """Open a session with progress bars on a terminal, and write the trace at its end."""
     registry = state.registry
-    context = Context(
-        state.store, device=device, seed=seed, batch_size=batch_size, offline=offline, registry=registry
-    )
+    context = Context(state.store, device=device, seed=seed, batch_size=batch_size, offline=offline, registry=registry)
     recorder = Trace()
     if sys.stderr.isatty():
         registry.observe(ProgressBars())

@@ -11,11 +11,11 @@ from spaniel.cli.common import json_option, on_error_option, print_json, running
 from spaniel.cli.main import State
 from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
-from spaniel.data import read_run
+from spaniel.data import OnError, read_run
 from spaniel.errors import UsageError
-from spaniel.evaluation import DEFAULT_MEASURES, SystemResult, evaluate as evaluate_run, parse_measures
+from spaniel.evaluation import DEFAULT_MEASURES, SystemResult, comparison_table, parse_measures, write_report
 from spaniel.evaluation import compare as compare_systems
-from spaniel.evaluation import comparison_table, write_report
+from spaniel.evaluation import evaluate as evaluate_run
 from spaniel.record import versions
 from spaniel.system import describe_task, open_task, run_system
 
@@ -24,7 +24,13 @@ from spaniel.system import describe_task, open_task, run_system
 @click.argument("expressions", nargs=-1, required=True, metavar="EXPRESSION... DATA")
 @measure_option
 @split_option
-@click.option("--baseline", type=click.IntRange(1), default=1, show_default=True, help="Which expression the others are compared with.")
+@click.option(
+    "--baseline",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Which expression the others are compared with.",
+)
 @click.option("--all-pairs", is_flag=True, help="Compare every pair instead.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML report.")
 @on_error_option
@@ -33,13 +39,14 @@ from spaniel.system import describe_task, open_task, run_system
 @click.pass_obj
 def compare(
     state: State,
+    /,
     expressions: tuple[str, ...],
     measures: tuple[str, ...],
     split: str | None,
     baseline: int,
     all_pairs: bool,
     report: Path | None,
-    on_error: str,
+    on_error: OnError,
     as_json: bool,
     **settings: Any,
 ) -> None:
@@ -96,7 +103,7 @@ def evaluate(
     measures: tuple[str, ...],
     split: str | None,
     per_query: bool,
-    on_error: str,
+    on_error: OnError,
     as_json: bool,
 ) -> None:
     """Measure RUN_FILE (TREC format) against the judgments of a collection."""

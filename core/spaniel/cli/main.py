@@ -52,8 +52,11 @@ class Failure(click.ClickException):
 
     def __init__(self, error: SpanielError) -> None:
         super().__init__(str(error))
-        self.exit_code = 2 if isinstance(error, UsageError) else 1
         self.error = error
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        return 2 if isinstance(self.error, UsageError) else 1
 
     def show(self, file: Any = None) -> None:
         click.echo(f"Error: {self.message}", file=file or sys.stderr)
@@ -83,7 +86,9 @@ class Root(click.Group):
         except Exception as error:
             if cmd_name in COMMANDS:
                 raise
-            raise Failure(PluginError(module.partition(".")[0], f"command `{cmd_name}` failed to load: {error}")) from error
+            raise Failure(
+                PluginError(module.partition(".")[0], f"command `{cmd_name}` failed to load: {error}")
+            ) from error
         if not isinstance(command, click.Command):
             raise Failure(PluginError(module.partition(".")[0], f"`{path}` is no click command"))
         return command

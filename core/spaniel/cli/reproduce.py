@@ -18,12 +18,18 @@ from spaniel.reproduction import Reproduction
 
 @click.command()
 @click.argument("slug", required=False)
-@click.option("--scale", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Size of the check; 1 is what two cores carry.")
+@click.option(
+    "--scale",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Size of the check; 1 is what two cores carry.",
+)
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds to run.")
 @json_option
 @running_options
 @click.pass_obj
-def reproduce(state: State, slug: str | None, scale: float, seeds: int, as_json: bool, **settings: Any) -> None:
+def reproduce(state: State, /, slug: str | None, scale: float, seeds: int, as_json: bool, **settings: Any) -> None:
     """Run a plugin's headline check and print the paper's claim beside what was measured here.
 
     Without SLUG, list the checks that the installed plugins offer.
@@ -58,7 +64,9 @@ def reproduce(state: State, slug: str | None, scale: float, seeds: int, as_json:
 
 def _list(known: dict[str, tuple[str, Experiment]], as_json: bool) -> None:
     if as_json:
-        print_json([{"slug": e.slug, "distribution": d, "claim": e.claim, "minutes": e.minutes} for d, e in known.values()])
+        print_json(
+            [{"slug": e.slug, "distribution": d, "claim": e.claim, "minutes": e.minutes} for d, e in known.values()]
+        )
         return
     for distribution, experiment in known.values():
         click.echo(f"{experiment.slug:<28} {distribution:<28} about {experiment.minutes:g} min  {experiment.claim}")

@@ -12,7 +12,7 @@ from spaniel.cli.common import json_option, on_error_option, print_json, running
 from spaniel.cli.main import State
 from spaniel.collections import find_dataset
 from spaniel.context import Context
-from spaniel.data import read_run, write_run
+from spaniel.data import OnError, read_run, write_run
 from spaniel.errors import UsageError
 from spaniel.evaluation import DEFAULT_MEASURES, parse_measures
 from spaniel.pipeline import Pipeline
@@ -25,7 +25,7 @@ measure_option = click.option(
 
 
 def _run(
-    context: Context, expression: str, data: str, split: str | None, on_error: str, measures: tuple[str, ...]
+    context: Context, expression: str, data: str, split: str | None, on_error: OnError, measures: tuple[str, ...]
 ) -> tuple[System, Task]:
     pipeline: Pipeline = context.pipeline(expression)
     names = parse_measures(measures or DEFAULT_MEASURES)
@@ -36,7 +36,12 @@ def _run(
 @click.command()
 @click.argument("expression")
 @click.argument("data")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Run file to write (TREC, .gz and .zst too).")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Run file to write (TREC, .gz and .zst too).",
+)
 @measure_option
 @split_option
 @on_error_option
@@ -45,12 +50,13 @@ def _run(
 @click.pass_obj
 def run(
     state: State,
+    /,
     expression: str,
     data: str,
     output: Path | None,
     measures: tuple[str, ...],
     split: str | None,
-    on_error: str,
+    on_error: OnError,
     as_json: bool,
     **settings: Any,
 ) -> None:

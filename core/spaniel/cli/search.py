@@ -12,13 +12,13 @@ from spaniel.cli.common import json_option, on_error_option, print_json, running
 from spaniel.cli.main import State
 from spaniel.collections import find_dataset
 from spaniel.context import Context
-from spaniel.data import Corpus, Queries, Run
+from spaniel.data import Corpus, OnError, Queries, Run
 from spaniel.errors import UsageError
 from spaniel.explain import explain_pipeline
 from spaniel.indexing import open_corpus
 
 
-def _search(context: Context, expression: str, data: str, on_error: str, query: str) -> tuple[Run, Corpus]:
+def _search(context: Context, expression: str, data: str, on_error: OnError, query: str) -> tuple[Run, Corpus]:
     pipeline = context.pipeline(expression)
     corpus = open_corpus(context, find_dataset(context, data, on_error).documents())
     return context.run(pipeline, Queries.from_lists(["query"], [query]), corpus), corpus
@@ -34,7 +34,7 @@ def _search(context: Context, expression: str, data: str, on_error: str, query: 
 @running_options
 @click.pass_obj
 def search(
-    state: State, expression: str, data: str, query: str, top: int, on_error: str, as_json: bool, **settings: Any
+    state: State, /, expression: str, data: str, query: str, top: int, on_error: OnError, as_json: bool, **settings: Any
 ) -> None:
     """Search a collection for a text and show the best documents."""
     with running(state, **settings) as context:
@@ -63,20 +63,23 @@ def search(
 @click.argument("query")
 @click.option("--document", "documents", multiple=True, metavar="ID", help="Document to explain; by default the best.")
 @click.option("--explainer", help="Component of kind explain; by default the first that takes the last stage.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write .json, .html, .png or .txt.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write .json, .html, .png or .txt."
+)
 @on_error_option
 @json_option
 @running_options
 @click.pass_obj
 def explain(
     state: State,
+    /,
     expression: str,
     data: str,
     query: str,
     documents: tuple[str, ...],
     explainer: str | None,
     output: Path | None,
-    on_error: str,
+    on_error: OnError,
     as_json: bool,
     **settings: Any,
 ) -> None:

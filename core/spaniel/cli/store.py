@@ -2,94 +2,113 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from spaniel.cli.common import json_option, print_json
-from spaniel.cli.main import State
 from spaniel.evaluation.table import human_bytes
-from spaniel.store import Store, default_root
-from spaniel.store.transfer import export_artifact, import_artifact
+from spaniel.store import Artifact, Entry, Store, default_root
 
-
-def _store(state: State) -> Store:
-    return Store(state.store or default_root())
+_ORDERS: dict[str, Callable[[Entry], Any]] = {
+    "age": lambda entry: -entry.modified,
+    "size": lambda entry: -entry.bytes,
+    "address": lambda entry: entry.address,
+}
+_AGES = (("y", 31_557_600), ("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_SHORT = 12
 
 
 @click.group()
-def store() -> None:
-    """List, verify, move and remove what was built."""
+@click.pass_context
+def store(ctx: click.Context) -> None:
+    """List, verify, move and remove what was built.
+
+    An ADDRESS may be shortened to any beginning that only one artifact has.
+    """
+    ctx.obj = Store(getattr(ctx.obj, "store", None) or default_root())
 
 
 @store.command(name="list")
-@click.option("--sort", type=click.Choice(["address", "size", "type"]), default="address", show_default=True, help="Order.")
+@click.option(
+    "--sort", type=click.Choice(list(_ORDERS)), default="age", show_default=True, help="Newest or largest first."
+)
 @json_option
 @click.pass_obj
-def list_(state: State, sort: str, as_json: bool) -> None:
-    """List every artifact."""
-    entries = list(_store(state).list())
-    order = {
-        "address": lambda e: e.address,
-        "size": lambda e: -(e.artifact.bytes if e.artifact else 0),
-        "type": lambda e: (e.artifact.recipe.type if e.artifact else "", e.address),
-    }
-    entries.sort(key=order[sort])  # type: ignore[arg-type]
+def list_(opened: Store, sort: str, as_json: bool) -> None:
+    """List artifacts, damaged ones and unfinished builds."""
+    entries = sorted(opened.list(), key=_ORDERS[sort])
     if as_json:
-        print_json(
-            [
-                {"address": e.address, "fault": e.fault}
-                if e.artifact is None
-                else {"address": e.address, "bytes": e.artifact.bytes, "seconds": e.artifact.seconds,
-                      "recipe": e.artifact.recipe.to_json(), "info": dict(e.artifact.info)}
-                for e in entries
-            ]
-        )  # fmt: skip
+        print_json([_describe(entry) for entry in entries])
         return
-    for e in entries:
-        if e.artifact is None:
-            click.echo(f"{e.address[:12]}  {click.style('damaged', fg='red')}  {e.fault}")
-        else:
-            r = e.artifact.recipe
-            click.echo(f"{e.address[:12]}  {r.type:<8} {r.component:<34} {r.version:<8} {human_bytes(e.artifact.bytes):>10}")
-    total = sum(e.artifact.bytes for e in entries if e.artifact)
-    click.echo(f"{len(entries)} artifacts, {human_bytes(total)}, in {_store(state).root}")
+    rows = [("address", "type", "component", "version", "size", "age")]
+    for entry in entries:
+        recipe = entry.artifact.recipe if entry.artifact else None
+        what = (recipe.type, recipe.component, recipe.version) if recipe else (_state(entry), "", "")
+        rows.append((entry.address[:_SHORT], *what, human_bytes(entry.bytes), _age(entry.modified)))
+    if entries:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = [
+                cell.rjust(w) if i > 3 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            ]
+            click.echo("  ".join(cells).rstrip())
+    for entry in entries:
+        if entry.fault:
+            click.secho(entry.fault, fg="red", err=True)
+    click.echo(f"{len(entries)} in {opened.root}, {human_bytes(sum(entry.bytes for entry in entries))}")
 
 
 @store.command()
 @click.argument("address")
+@json_option
 @click.pass_obj
-def show(state: State, address: str) -> None:
-    """Show the recipe, the files and the notes of an artifact."""
-    opened = _store(state)
+def show(opened: Store, address: str, as_json: bool) -> None:
+    """Show the recipe, the files and the notes of an artifact, verified."""
     artifact = opened.open(opened.resolve(address))
-    files = {name: {"bytes": e.bytes, "sha256": e.sha256} for name, e in artifact.files.items()}
-    print_json(
-        {"address": artifact.address, "path": str(artifact.path), "recipe": artifact.recipe.to_json(),
-         "info": dict(artifact.info), "seconds": artifact.seconds, "files": files}
-    )  # fmt: skip
+    if as_json:
+        print_json({"path": str(artifact.path), "files": _files(artifact), **_facts(artifact)})
+        return
+    recipe = artifact.recipe
+    facts = {
+        "address": artifact.address,
+        "path": artifact.path,
+        "type": recipe.type,
+        "component": f"{recipe.component} {recipe.version}",
+        "seed": recipe.seed,
+        "size": human_bytes(artifact.bytes),
+        "built in": f"{artifact.seconds:.1f} s",
+    }
+    for title, values in (("config", recipe.config), ("inputs", recipe.inputs), ("info", artifact.info)):
+        facts |= {f"{title} {name}": value for name, value in values.items()}
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}  {value}")
+    for name, entry in artifact.files.items():
+        click.echo(f"{human_bytes(entry.bytes):>10}  {entry.sha256[:_SHORT]}  {name}")
 
 
 @store.command()
-@click.argument("addresses", nargs=-1)
+@click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
 @click.option("--all", "every", is_flag=True, help="Verify every artifact.")
 @json_option
 @click.pass_obj
-def verify(state: State, addresses: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Read every byte of artifacts and name what is damaged; exit code 1 if something is."""
-    opened = _store(state)
-    chosen = [e.address for e in opened.list()] if every else [opened.resolve(a) for a in addresses]
-    if not chosen and not every:
+def verify(opened: Store, addresses: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Read every byte of artifacts and name what is damaged; the exit code is 1 if something is."""
+    if every == bool(addresses):
         raise click.UsageError("name artifacts, or give --all")
-    found: dict[str, list[str]] = {}
-    with click.progressbar(chosen, label="verifying", hidden=len(chosen) < 2 or as_json) as bar:
-        for address in bar:
-            found[address] = [str(fault) for fault in opened.verify(address)]
+    chosen = {opened.resolve(address) for address in addresses}
+    entries = [entry for entry in opened.list() if not entry.unfinished and (every or entry.address in chosen)]
+    found = _verify(opened, entries)
     if as_json:
-        print_json(found)
+        print_json([{"address": address, "faults": faults} for address, faults in found.items()])
     else:
         for address, faults in found.items():
-            click.echo(f"{address[:12]}  {'ok' if not faults else click.style('damaged', fg='red')}")
+            click.echo(f"{address[:_SHORT]}  {click.style('damaged', fg='red') if faults else 'whole'}")
             for fault in faults:
                 click.echo(f"  {fault}")
     if any(found.values()):
@@ -100,32 +119,80 @@ def verify(state: State, addresses: tuple[str, ...], every: bool, as_json: bool)
 @click.argument("address")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.pass_obj
-def export(state: State, address: str, file: Path) -> None:
-    """Write an artifact to FILE (tar), for another machine's store."""
-    opened = _store(state)
-    export_artifact(opened, opened.resolve(address), file)
+def export(opened: Store, address: str, file: Path) -> None:
+    """Write an artifact to FILE (tar), for the store of another machine."""
+    opened.export(opened.resolve(address), file)
     click.echo(f"wrote {file}, {human_bytes(file.stat().st_size)}")
 
 
 @store.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
-def import_(state: State, file: Path) -> None:
-    """Take an artifact from FILE, verified before it appears."""
-    artifact = import_artifact(_store(state), file)
-    click.echo(f"{artifact.address[:12]}  {artifact.recipe.type} {artifact.recipe.component}")
+def import_(opened: Store, file: Path) -> None:
+    """Take an artifact from FILE; it appears verified and whole, or not at all."""
+    artifact = opened.import_(file)
+    recipe = artifact.recipe
+    click.echo(f"{artifact.address[:_SHORT]}  {recipe.type} {recipe.component} {recipe.version}")
 
 
 @store.command()
-@click.argument("addresses", nargs=-1, required=True)
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def remove(state: State, addresses: tuple[str, ...], yes: bool) -> None:
-    """Remove artifacts, whole or damaged."""
-    opened = _store(state)
-    chosen = [opened.resolve(address) for address in addresses]
+def remove(opened: Store, addresses: tuple[str, ...], yes: bool) -> None:
+    """Remove artifacts: whole, damaged or unfinished ones."""
+    chosen = {opened.resolve(address) for address in addresses}
+    entries = [entry for entry in opened.list() if entry.address in chosen]
+    for entry in entries:
+        what = f"{entry.artifact.recipe.type} {entry.artifact.recipe.component}" if entry.artifact else _state(entry)
+        click.echo(f"{entry.address[:_SHORT]}  {what}, {human_bytes(entry.bytes)}", err=True)
     if not yes:
-        click.confirm(f"remove {', '.join(a[:12] for a in chosen)}?", abort=True)
-    for address in chosen:
+        click.confirm("remove?", abort=True, err=True)
+    for address in sorted(chosen):
         opened.remove(address)
-        click.echo(f"removed {address[:12]}")
+        click.echo(f"removed {address[:_SHORT]}")
+
+
+def _verify(opened: Store, entries: Sequence[Entry]) -> dict[str, list[str]]:
+    from tqdm import tqdm
+
+    total = sum(entry.bytes for entry in entries)
+    hidden = not sys.stderr.isatty()
+    found = {}
+    with tqdm(total=total, unit="B", unit_scale=True, desc="verifying", leave=False, delay=1.0, disable=hidden) as bar:
+        for entry in entries:
+            # What lies among the artifacts and is none was found when it was listed.
+            faults = (
+                [entry.fault] if entry.fault else [str(fault) for fault in opened.verify(entry.address, bar.update)]
+            )
+            found[entry.address] = faults
+    return found
+
+
+def _describe(entry: Entry) -> dict[str, Any]:
+    told = {"state": _state(entry), "address": entry.address, "bytes": entry.bytes, "modified": entry.modified}
+    return {**told, "fault": entry.fault, **(_facts(entry.artifact) if entry.artifact else {})}
+
+
+def _facts(artifact: Artifact) -> dict[str, Any]:
+    return {
+        "address": artifact.address,
+        "bytes": artifact.bytes,
+        "seconds": artifact.seconds,
+        "recipe": artifact.recipe.to_json(),
+        "info": dict(artifact.info),
+    }
+
+
+def _files(artifact: Artifact) -> dict[str, Any]:
+    return {name: {"bytes": entry.bytes, "sha256": entry.sha256} for name, entry in artifact.files.items()}
+
+
+def _state(entry: Entry) -> str:
+    return "unfinished" if entry.unfinished else "damaged" if entry.artifact is None else "whole"
+
+
+def _age(modified: float) -> str:
+    seconds = max(0.0, time.time() - modified)
+    unit, size = next(((unit, size) for unit, size in _AGES if seconds >= size), _AGES[-1])
+    return f"{seconds // size:.0f} {unit}"

@@ -91,7 +91,8 @@ class Corpus:
 
     def rows(self, ids: Sequence[str]) -> NDArray[np.int32]:
         """Return the rows of ids, in their order: ``(len(ids),)`` int32, -1 where there is no such document."""
-        wanted = list(dict.fromkeys(ids))
+        # Sorted, so that neighbours in the index are read together.
+        wanted = sorted(set(ids))
         found: dict[str, int] = {}
         for start in range(0, len(wanted), _ASK):
             asked = json.dumps(wanted[start : start + _ASK])

@@ -1,15 +1,17 @@
 """Measuring runs, and comparing systems: quality with intervals and tests, beside cost."""
 
-from spaniel.evaluation.comparison import Comparison, SystemResult, compare
+from spaniel.evaluation.comparison import Comparison, Difference, SystemResult, compare
 from spaniel.evaluation.measures import DEFAULT_MEASURES, Evaluation, evaluate, parse_measures
-from spaniel.evaluation.report import write_report
+from spaniel.evaluation.report import check_report_extra, write_report
 from spaniel.evaluation.table import comparison_table, cost_line, human_bytes
 
 __all__ = [
     "DEFAULT_MEASURES",
     "Comparison",
+    "Difference",
     "Evaluation",
     "SystemResult",
+    "check_report_extra",
     "compare",
     "comparison_table",
     "cost_line",

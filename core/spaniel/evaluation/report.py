@@ -14,7 +14,10 @@ import numpy as np
 from spaniel.data.files import write_text
 from spaniel.errors import UsageError
 from spaniel.evaluation.comparison import Comparison
-from spaniel.evaluation.table import SIGNIFICANT, human_bytes
+from spaniel.evaluation.comparison import SIGNIFICANT
+from spaniel.evaluation.table import human_bytes
+def check_report_extra() -> None: ...
+
 
 _LARGEST = 5
 _COLOURS = ("#3568b8", "#c8553d", "#4b8f5a", "#8a5ab0", "#b08a2e", "#3a9ca6", "#a64d79", "#666666")
@@ -83,6 +86,8 @@ def _scatter(figure: Any, comparison: Comparison) -> Any:
         axes.errorbar([cost], [mean], yerr=error, fmt="o", color=colour, capsize=3, label=f"{number + 1}. {_short(system.name)}")
         axes.annotate(str(number + 1), (cost, mean), textcoords="offset points", xytext=(7, 5), color=colour)
     axes.set_xscale("log")
+    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
     axes.set_xlabel("milliseconds a query")
     axes.set_ylabel(f"{measure}, 95 % interval")
     axes.grid(alpha=0.25)

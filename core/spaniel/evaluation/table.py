@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import click
 
-from spaniel.evaluation.comparison import Comparison
+from spaniel.evaluation.comparison import SIGNIFICANT, Comparison, Difference
 
-SIGNIFICANT = 0.05
+_GAP = "  "
+_NARROWEST = 40
 
 
 def human_bytes(size: float) -> str:
@@ -20,56 +25,180 @@ def human_bytes(size: float) -> str:
     return f"{size:.1f} TB"
 
 
+def _figure(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+class Cost(NamedTuple):
+    """How people read a cost: its short name, its name in words, and how its figures are written."""
+
+    short: str
+    words: str
+    write: Callable[[float], str]
+
+
+COSTS: Mapping[str, Cost] = {
+    "ms_per_query": Cost("ms/query", "milliseconds a query", _figure),
+    "build_seconds": Cost("build", "building", lambda seconds: f"{seconds:,.1f} s"),
+    "bytes_on_disk": Cost("disk", "on disk", human_bytes),
+    "peak_memory_bytes": Cost("memory", "peak memory", human_bytes),
+    "model_calls": Cost("calls", "model calls", lambda calls: f"{calls:,.0f}"),
+}
+
+
+def write_cost(key: str, cost: Mapping[str, float]) -> str:
+    """Return one of the costs of a system as people write it."""
+    return COSTS[key].write(cost[key]) if key in cost else "–"
+
+
+def costs_measured(comparison: Comparison) -> list[str]:
+    """Return the costs that are known of any system, in their usual order."""
+    return [key for key in COSTS if any(key in system.cost for system in comparison.systems)]
+
+
 def cost_line(cost: Mapping[str, float]) -> str:
     """Return a cost in one line."""
-    calls = f", {cost['model_calls']:.0f} model calls" if cost["model_calls"] else ""
-    return (
-        f"{cost['ms_per_query']:.2f} ms a query, built in {cost['build_seconds']:.1f} s, "
-        f"{human_bytes(cost['bytes_on_disk'])} on disk, {human_bytes(cost['peak_memory_bytes'])} peak memory{calls}"
-    )
-
-
-def comparison_table(comparison: Comparison) -> str:
-    """Return a comparison as a table, the best of each measure in bold on a terminal."""
-    measures = comparison.systems[0].evaluation.measures
-    best = {m: max(s.evaluation.means[m] for s in comparison.systems) for m in measures}
-    marks = {
-        (d.system, d.measure): "*" for d in comparison.differences if d.p_corrected < SIGNIFICANT
+    phrases = {
+        "ms_per_query": "{} ms a query",
+        "build_seconds": "built in {}",
+        "bytes_on_disk": "{} on disk",
+        "peak_memory_bytes": "{} peak memory",
+        "model_calls": "{} model calls",
     }
-    header = ["system", *measures, "ms/query", "build s", "disk", "memory", "calls"]
-    rows = [header]
-    for system in comparison.systems:
-        means = system.evaluation.means
-        cells = [f"{means[m]:.4f}{marks.get((system.name, m), ' ')}" for m in measures]
-        cost = system.cost
-        rows.append([
-            system.name, *cells, f"{cost['ms_per_query']:.2f}", f"{cost['build_seconds']:.1f}",
-            human_bytes(cost["bytes_on_disk"]), human_bytes(cost["peak_memory_bytes"]), f"{cost['model_calls']:.0f}",
-        ])  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    said = {key: phrase for key, phrase in phrases.items() if key in cost and (key != "model_calls" or cost[key])}
+    return ", ".join(phrase.format(write_cost(key, cost)) for key, phrase in said.items())
+
+
+def describe_data(comparison: Comparison) -> str:
+    """Return what was searched, in one line; empty where the comparison does not say."""
     data = comparison.data
-    lines = [f"{data.get('name')} {data.get('split')}: {data.get('documents')} documents, {data.get('queries')} queries"]
-    for number, row in enumerate(rows):
-        cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
-        if number:
-            means = comparison.systems[number - 1].evaluation.means
-            for column, measure in enumerate(measures, 1):
-                if means[measure] == best[measure]:
-                    cells[column] = click.style(cells[column], bold=True)
-        lines.append("  ".join(cells).rstrip())
-        if not number:
-            lines.append("─" * (sum(widths) + 2 * (len(widths) - 1)))
+    name = " ".join(str(data[key]) for key in ("name", "split") if data.get(key))
+    sizes = ", ".join(f"{data[key]:,} {key}" for key in ("documents", "queries") if isinstance(data.get(key), int))
+    return printable(": ".join(filter(None, (name, sizes))))
+
+
+def comparison_table(comparison: Comparison, width: int | None = None) -> str:
+    """Return a comparison as a table, cost beside quality, the best of each measure in bold.
+
+    Args:
+        comparison: what to show.
+        width: columns of the terminal, by default those it has; where names do not fit they are set apart and numbered,
+            and where columns do not fit they go on below.
+
+    Returns:
+        Lines with ANSI codes for bold, which ``click.echo`` leaves out where it does not write to a terminal.
+    """
+    room = max(_NARROWEST, width or shutil.get_terminal_size((200, 24)).columns)
+    names = [printable(system.name) for system in comparison.systems]
+    lines = textwrap.wrap(describe_data(comparison), room)
+    if lines:
+        lines.append("")
+    numbered = [f"{number} {name}" for number, name in enumerate(names, 1)] if len(names) > 1 else names
+    summary = _summary(comparison)
+    labelled = [["system", *numbered], *summary]
+    if _breadth(labelled) > room:
+        for number, name in enumerate(names, 1):
+            lines += textwrap.wrap(f"{number} {name}", room, subsequent_indent="  ", break_on_hyphens=False)
+        lines.append("")
+        labelled = [["", *(str(number) for number in range(1, len(names) + 1))], *summary]
+    lines += _fold(labelled, room)
     if comparison.differences:
-        lines += ["", *_differences(comparison, measures)]
+        lines += ["", *_differences(comparison, names, room)]
     return "\n".join(lines)
 
 
-def _differences(comparison: Comparison, measures: Sequence[str]) -> list[str]:
-    main = measures[0]
-    lines = [f"{main}: difference, p corrected by Holm, queries won / tied / lost; * marks p < {SIGNIFICANT}"]
-    for d in comparison.differences:
-        if d.measure == main:
-            mark = "*" if d.p_corrected < SIGNIFICANT else " "
-            counts = f"{d.wins} / {d.ties} / {d.losses}"
-            lines.append(f"  {d.difference:+.4f}{mark} p {d.p_corrected:.4f}  {counts:>16}   {d.system}  against  {d.baseline}")
-    return lines
+def _summary(comparison: Comparison) -> list[list[str]]:
+    """Return the columns of figures, each with its head."""
+    columns = []
+    for measure in comparison.measures:
+        cells = [f"{system.evaluation.means[measure]:.4f}" for system in comparison.systems]
+        marks = [comparison.mark(position, measure) for position in range(len(cells))]
+        widest = max(map(len, marks))
+        best = comparison.best(measure)
+        columns.append([
+            measure + " " * widest,
+            *(
+                (click.style(cell, bold=True) if position in best else cell) + mark.ljust(widest)
+                for position, (cell, mark) in enumerate(zip(cells, marks, strict=True))
+            ),
+        ])  # fmt: skip
+        if measure == comparison.measures[0]:
+            ends = [intervals[measure] for intervals in comparison.intervals]
+            columns.append(["95 % interval", *(f"{low:.3f}–{high:.3f}" for low, high in ends)])
+    for key in costs_measured(comparison):
+        columns.append([COSTS[key].short, *(write_cost(key, system.cost) for system in comparison.systems)])
+    return columns
+
+
+def _differences(comparison: Comparison, names: Sequence[str], room: int) -> list[str]:
+    main = comparison.measures[0]
+    found = [difference for difference in comparison.differences if difference.measure == main]
+    if comparison.baseline is not None:
+        number = comparison.baseline + 1
+        against = f"the baseline, {number} {names[comparison.baseline]}"
+        note = f"* differs from {against} (corrected p < {SIGNIFICANT}; {comparison.test})."
+    else:
+        note = f">1,2 is better than systems 1 and 2 (corrected p < {SIGNIFICANT}; {comparison.test})."
+    numbers = {system.name: str(number) for number, system in enumerate(comparison.systems, 1)}
+    columns = [
+        [f"Δ {main}", *(f"{numbers[d.system]} − {numbers[d.baseline]}" for d in found)],
+        ["", *(f"{d.difference:+.4f}{'*' if d.significant else ' '}" for d in found)],
+        ["p", *(_p_value(d.p) for d in found)],
+        ["p corrected", *(_p_value(d.p_corrected) for d in found)],
+        ["won", *(str(d.wins) for d in found)],
+        ["tied", *(str(d.ties) for d in found)],
+        ["lost", *(str(d.losses) for d in found)],
+        ["effect size", *(_effect(d) for d in found)],
+    ]
+    return [*textwrap.wrap(note, room), "", *_fold(columns, room)]
+
+
+def _p_value(p: float) -> str:
+    return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
+
+
+def _effect(difference: Difference) -> str:
+    return f"{difference.effect_size:+.2f}" if difference.effect_size is not None else "–"
+
+
+def _fold(columns: Sequence[Sequence[str]], room: int) -> list[str]:
+    """Return columns as lines; those that do not fit go on below, with the first column repeated."""
+    label, *rest = columns
+    groups: list[list[Sequence[str]]] = [[label]]
+    for column in rest:
+        if len(groups[-1]) > 1 and _breadth([*groups[-1], column]) > room:
+            groups.append([label])
+        groups[-1].append(column)
+    lines: list[str] = []
+    for group in groups:
+        widths = [max(map(_width, column)) for column in group]
+        for number, row in enumerate(zip(*group, strict=True)):
+            cells = [
+                _pad(cell, width, right=at > 0) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            lines.append(_GAP.join(cells).rstrip())
+            if number == 0:
+                lines.append("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
+        lines.append("")
+    return lines[:-1]
+
+
+def _breadth(columns: Sequence[Sequence[str]]) -> int:
+    return sum(max(map(_width, column)) for column in columns) + len(_GAP) * (len(columns) - 1)
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - _width(cell))
+    return space + cell if right else cell + space
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal: wide letters two, combining marks none."""
+    letters = click.unstyle(text)
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
+    return len(letters) + wide - sum(unicodedata.combining(letter) > 0 for letter in letters)
+
+
+def printable(text: str) -> str:
+    """Return a text with what is not printable escaped, so that it cannot steer a terminal."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

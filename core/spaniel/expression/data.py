@@ -17,7 +17,6 @@ from spaniel.errors import UsageError
 from spaniel.expression.parser import parse
 from spaniel.expression.tree import INPUTS, MAX_DEPTH, Chain, Expression, Node, Stage, Value
 
-
 _CHAIN = ">>"
 
 

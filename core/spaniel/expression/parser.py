@@ -151,10 +151,11 @@ class _Parser:
         while True:
             if self.take("*"):
                 right = self.item()
-                if _is_number(item.value):
-                    item = self.place(self.as_expression(right) * item.value, start)
-                elif _is_number(right.value):
-                    item = self.place(self.as_expression(item) * right.value, start)
+                left, weight = _number(item.value), _number(right.value)
+                if left is not None:
+                    item = self.place(self.as_expression(right) * left, start)
+                elif weight is not None:
+                    item = self.place(self.as_expression(item) * weight, start)
                 else:
                     self.fail("`*` weighs a component by a number, as in `0.3 * bm25`", (start, right.span[1]))
             elif self.take("%"):
@@ -188,7 +189,7 @@ class _Parser:
             self.expect(")", "to close this parenthesis")
             return item
         if self.take("["):
-            return self.list(token.start)
+            return self.values(token.start)
         self.fail(f"expected a component or a value, not {_name(token)}", span)
 
     def string(self, token: _Token) -> str:
@@ -201,7 +202,7 @@ class _Parser:
         except ValueError as error:
             self.fail(f"malformed text: {error}", (token.start, token.end))
 
-    def list(self, start: int) -> _Item:
+    def values(self, start: int) -> _Item:
         values: list[Value] = []
         while not self.take("]"):
             if values:
@@ -223,9 +224,7 @@ class _Parser:
         stage.option_spans = spans
         return self.place(stage, token.start)
 
-    def arguments(
-        self, name: str, inputs: list[Expression], options: dict[str, Value], spans: dict[str, Span]
-    ) -> None:
+    def arguments(self, name: str, inputs: list[Expression], options: dict[str, Value], spans: dict[str, Span]) -> None:
         first = True
         while not self.take(")"):
             if not first:
@@ -255,8 +254,8 @@ def _collapse(value: Value) -> Value:
     return value.name if isinstance(value, Stage) and not value.inputs and not value.options else value
 
 
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: Value) -> float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _name(token: _Token) -> str:

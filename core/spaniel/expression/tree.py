@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from spaniel.errors import UsageError
 
-Value: TypeAlias = "None | bool | int | float | str | tuple[Value, ...] | Stage | Chain"
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Stage | Chain | None"
 Span: TypeAlias = tuple[int, int]
 
 _PART = r"[A-Za-z_][A-Za-z0-9_]*(?:[-.][A-Za-z0-9_]+)*"
@@ -63,13 +63,13 @@ class Node:
         raise AssertionError  # both nodes define it
 
     def __rshift__(self, other: Expression | str) -> Expression:
-        return Chain(self, as_expression(other))
+        return Chain(as_expression(self), as_expression(other))
 
     def __rrshift__(self, other: str) -> Expression:
-        return Chain(as_expression(other), self)
+        return Chain(as_expression(other), as_expression(self))
 
     def __mod__(self, k: int) -> Expression:
-        return Chain(self, Stage(CUT, k=k))
+        return Chain(as_expression(self), Stage(CUT, k=k))
 
     def __mul__(self, weight: float) -> Stage:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
@@ -101,7 +101,9 @@ class Stage(Node):
 
     def __init__(self, name: str, /, *inputs: Expression | str, **options: Any) -> None:
         if not NAME.fullmatch(name) or name in RESERVED:
-            raise UsageError(f"{name!r} is no component name; allowed: letters, digits, _ and - as in `bm25`, `dist/bm25`")
+            raise UsageError(
+                f"{name!r} is no component name; allowed: letters, digits, _ and - as in `bm25`, `dist/bm25`"
+            )
         for option in options:
             if not OPTION.fullmatch(option) or option in RESERVED or option == INPUTS:
                 raise UsageError(f"{option!r} is no option name; allowed: letters, digits and _, but not {INPUTS!r}")

@@ -97,7 +97,9 @@ def bind_pipeline(expression: Expression | str, registry: Registry) -> Pipeline:
     pipeline = checker.pipeline(checker.root, behind=False)
     if not checker.faults and pipeline is not None and pipeline.follows == "must":
         first = pipeline.stages[0].expression
-        checker.fault(first, f"`{first.name}` needs a run to work on: put a retriever before it, as in `bm25 >> {first}`")
+        checker.fault(
+            first, f"`{first.name}` needs a run to work on: put a retriever before it, as in `bm25 >> {first}`"
+        )
     checker.raise_faults()
     assert pipeline is not None  # a stage is left out only with a fault
     return pipeline
@@ -186,13 +188,18 @@ class _Checker:
 
     def fits(self, stage: Stage, registered: Registered, demand: Reference) -> bool:
         component = registered.component
-        for wanted, offered, verb in ((demand.gives, component.gives, "gives"), (demand.takes, component.takes, "takes")):
+        for wanted, offered, verb in (
+            (demand.gives, component.gives, "gives"),
+            (demand.takes, component.takes, "takes"),
+        ):
             if wanted and wanted not in offered:
                 what = ", ".join(offered) or "nothing of the sort"
                 self.fault(stage, f"`{stage.name}` {verb} {what}; here a component is needed that {verb} {wanted}")
                 return False
         if demand.role and component.role != demand.role:
-            self.fault(stage, f"`{stage.name}` is a {component.role or registered.kind}; here a {demand.role} is needed")
+            self.fault(
+                stage, f"`{stage.name}` is a {component.role or registered.kind}; here a {demand.role} is needed"
+            )
             return False
         return True
 
@@ -253,7 +260,9 @@ class _Checker:
         elif not field:
             self.fault(stage, f"options of `{stage.name}`: {detail['msg']}", span)
         else:
-            self.fault(stage, f"option `{field}` of `{stage.name}`: {detail['msg']}, not {_shown(detail['input'])}", span)
+            self.fault(
+                stage, f"option `{field}` of `{stage.name}`: {detail['msg']}, not {_shown(detail['input'])}", span
+            )
 
     def reference(
         self, stage: Stage, field: str, demand: Reference, expression: Expression, behind: bool
@@ -283,7 +292,9 @@ class _Checker:
         if not inputs or registered.component.follows:
             return registered.component.follows or self.registry.kinds[registered.kind].follows
         if {"must", "never"} <= rules:
-            self.fault(stage, f"the inputs of `{stage.name}` do not go together: some need an earlier run, some take none")
+            self.fault(
+                stage, f"the inputs of `{stage.name}` do not go together: some need an earlier run, some take none"
+            )
         return "must" if "must" in rules else "never" if "never" in rules else "may"
 
 

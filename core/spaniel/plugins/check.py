@@ -49,10 +49,9 @@ def check(plugins: Sequence[Found], time_limit: float, files: Sequence[str] = ()
     with ThreadPoolExecutor(max(1, min(len(plugins), os.cpu_count() or 1))) as pool:
         checked = list(pool.map(lambda found: _examine(found, time_limit, paths.get(Path(found.value))), plugins))
     whole = {one.found.key for one in checked if one.seconds is not None}
-    registry = Registry()
     everybody = [found for found in find_entry_points() if found.key in whole or found not in plugins]
     everybody += [found for found in plugins if found.key in whole and found not in everybody]
-    registry.load(everybody, [f for f in switched_off(everybody) if f.key not in whole], import_limit())
+    registry = Registry(everybody, [f for f in switched_off(everybody) if f.key not in whole], import_limit())
     together = {status.found.key: status.faults for status in registry.plugins()}
     return [_with(one, together.get(one.found.key, ())) for one in checked]
 

@@ -153,7 +153,10 @@ def _import_file(path: str) -> ModuleType:
 
     # The module goes by the name of the file, so that its strings can say "my_plugin:Class".
     name = Path(path).stem.replace("-", "_")
-    if name in sys.modules:
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == path:
+        return loaded
+    if loaded is not None:
         raise Faulty("import", f"there is a module `{name}` already; rename the file")
     spec = spec_from_file_location(name, path)
     assert spec is not None  # the suffix is .py

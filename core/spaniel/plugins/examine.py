@@ -126,13 +126,11 @@ def check_config(registered: Registered) -> None:
 def _load(found: Found) -> tuple[Registry, PluginStatus]:
     every = find_entry_points()
     core = [one for one in every if one.distribution == CORE]
-    registry = Registry()
-    registry.load([*core, *([] if found in core else [found])], limit=NO_LIMIT)
+    registry = Registry([*core, *([] if found in core else [found])], limit=NO_LIMIT)
     status = _status(registry, found)
     if any(fault.stage == "hooks" for fault in status.faults):
         # It implements hooks of kinds that other plugins add.
-        registry = Registry()
-        registry.load([*[one for one in every if one.key != found.key], found], limit=import_limit())
+        registry = Registry([*[one for one in every if one.key != found.key], found], limit=import_limit())
         status = _status(registry, found)
     return registry, status
 

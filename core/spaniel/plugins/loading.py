@@ -31,9 +31,8 @@ def load_registry(
         PluginError: a plugin in a file does not load; or an installed one does not, and loading is strict.
         UsageError: a file is not there, or a variable holds no number.
     """
-    registry = Registry()
     found = [one for one in find_entry_points() if discover or one.distribution == CORE]
-    registry.load(found, switched_off(found), import_limit())
+    registry = Registry(found, switched_off(found), import_limit())
     failed = [status for status in registry.plugins() if status.faults]
     if strict if strict is not None else os.environ.get("SPANIEL_STRICT") == "1":
         for status in failed:

@@ -18,8 +18,11 @@ from spaniel.plugins.declarations import check_command, check_component, check_e
 from spaniel.plugins.discovery import IMPORT_LIMIT, Found, canonical, import_plugin, within_limits
 from spaniel.plugins.faults import Fault, Faulty, hook_fault, import_fault
 from spaniel.plugins.registered import Registered
-from spaniel.plugins.status import Hook, Plugin, PluginStatus
+from spaniel.plugins.status import Plugin, PluginStatus, hooks_of
 from spaniel.plugins.versions import check_version
+
+_DECLARING = {"kinds", "commands", "experiments"}
+"""Hooks that are called plugin by plugin, as those of the kinds are; only observers are told through pluggy."""
 
 
 class Registry:
@@ -27,12 +30,22 @@ class Registry:
 
     Plugins that fail leave nothing behind: whenever plugins are added or taken out, everything is put together anew
     from those that are whole. What a plugin's hooks yield is asked for once.
+
+    Args:
+        found: the plugins to load; those that fail are kept with their faults.
+        disabled: those of them that are only listed.
+        limit: seconds that each may take.
     """
 
-    def __init__(self) -> None:
-        self._plugins: dict[str, Plugin] = {}
+    def __init__(
+        self, found: Iterable[Found] = (), disabled: Iterable[Found] = (), limit: float = IMPORT_LIMIT
+    ) -> None:
         self._observers: list[object] = []
-        self._limit = IMPORT_LIMIT
+        self._limit = limit
+        off = {one.key for one in disabled}
+        self._plugins = {one.key: Plugin(one, "disabled" if one.key in off else "ok") for one in found}
+        for plugin in self._plugins.values():
+            self._import(plugin)
         self._settle()
 
     @property
@@ -130,15 +143,6 @@ class Registry:
             del self._plugins[key]
         self._settle()
 
-    def load(self, found: Iterable[Found], disabled: Iterable[Found] = (), limit: float = IMPORT_LIMIT) -> None:
-        """Load plugins, each within ``limit`` seconds; those that fail are kept with their faults."""
-        self._limit = limit
-        off = {one.key for one in disabled}
-        for one in found:
-            plugin = self._plugins[one.key] = Plugin(one, "disabled" if one.key in off else "ok")
-            self._import(plugin)
-        self._settle()
-
     # Loading
 
     def _add(self, plugin: Plugin) -> None:
@@ -177,15 +181,12 @@ class Registry:
         if hasattr(plugin.module, "requires_hookspec"):
             check_version(plugin.module.requires_hookspec)
         plugin.stage = "hooks"
-        for name in dir(plugin.module):
-            options = None if name.startswith("__") else self._manager.parse_hookimpl_opts(plugin.module, name)
-            if options is not None:
-                hook = Hook(getattr(plugin.module, name), options["optionalhook"])
-                plugin.hooks[options["specname"] or name] = hook
+        plugin.hooks = hooks_of(plugin.module)
         for kind in plugin.call("kinds"):
             check_kind(kind)
             __import__(kind.hookspecs)
-            if self._manager.parse_hookspec_opts(sys.modules[kind.hookspecs], kind.name) is None:
+            specification = getattr(sys.modules[kind.hookspecs], kind.name, None)
+            if not hasattr(specification, "spaniel_spec"):
                 raise Faulty("kinds", f"kind `{kind.name}`: {kind.hookspecs} specifies no hook `{kind.name}`")
 
     def _settle(self) -> None:
@@ -228,10 +229,11 @@ class Registry:
         for name, hook in plugin.hooks.items():
             if not hook.optional and not self._specifies(name):
                 raise Faulty("hooks", f"hook `{name}` is not known{self._near(name)}")
-        try:
-            self._manager.register(plugin.module, plugin.found.key)
-        except (pluggy.PluginValidationError, ValueError) as error:
-            raise Faulty("hooks", " ".join(str(error).split())) from error
+        if plugin.hooks.keys() - self._kinds.keys() - _DECLARING:
+            try:
+                self._manager.register(plugin.module, plugin.found.key)
+            except (pluggy.PluginValidationError, ValueError) as error:
+                raise Faulty("hooks", " ".join(str(error).split())) from error
         for kind in self._kinds.values():
             for component in plugin.call(kind.name):
                 check_component(kind, component)

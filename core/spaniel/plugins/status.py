@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import isroutine
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from spaniel.declare import Command, Component, Experiment, Kind
@@ -53,6 +55,20 @@ class Hook(NamedTuple):
 
     function: Any
     optional: bool
+
+
+def hooks_of(plugin: Any) -> dict[str, Hook]:
+    """Return the hook implementations of a module or an object, by the names of their hooks."""
+    hooks = {}
+    for name in vars(plugin) if isinstance(plugin, ModuleType) else dir(plugin):
+        if name.startswith("__"):
+            continue
+        function = getattr(plugin, name)
+        # Where pluggy's marker leaves its options; its own parser looks at each name in ways that cost a millisecond.
+        options = getattr(function, "spaniel_impl", None) if isroutine(function) else None
+        if options is not None:
+            hooks[options["specname"] or name] = Hook(function, options["optionalhook"])
+    return hooks
 
 
 class Plugin:

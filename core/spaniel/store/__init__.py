@@ -3,8 +3,9 @@
 from spaniel.store.artifact import Artifact, FileEntry
 from spaniel.store.digests import canonical_json, digest_bytes, digest_file
 from spaniel.store.draft import Draft
+from spaniel.store.layout import Entry
 from spaniel.store.recipe import Need, Recipe
-from spaniel.store.store import Entry, Store, default_root
+from spaniel.store.store import Store, default_root
 
 __all__ = [
     "Artifact",

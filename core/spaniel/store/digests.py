@@ -58,7 +58,8 @@ def digest_file(path: str | os.PathLike[str], advance: Advance | None = None) ->
 def digest_files(paths: Sequence[Path], advance: Advance | None = None) -> list[str | OSError]:
     """Return the SHA-256 of each file, or why it cannot be read.
 
-    Files are hashed side by side (hashing releases the interpreter's lock); ``advance`` is called by one thread at a time.
+    Files are hashed side by side, since hashing releases the interpreter's lock; ``advance`` is called by one thread at
+    a time.
     """
     guard = Lock()
 

@@ -118,11 +118,12 @@ class Draft:
             for line in journal:
                 try:
                     part, seconds = json.loads(line)
-                    self._earlier = float(seconds)
+                    seconds = float(seconds)
                 except (ValueError, TypeError):
                     break
                 if not line.endswith(b"\n"):
                     break
+                self._earlier = seconds
                 if part is not None:
                     self._finished.add(str(part))
                 whole += len(line)

@@ -33,9 +33,8 @@ def checked_name(name: str) -> str:
         ValueError: it is absolute, climbs, is too long, or has other characters.
     """
     if len(name) > NAME_LENGTH or not all(_PART.fullmatch(part) for part in name.split("/")):
-        raise ValueError(
-            f"{name[: 2 * NAME_LENGTH]!r} is no plain relative name of at most {NAME_LENGTH} letters, digits, `_`, `-`, `.`"
-        )
+        allowed = f"at most {NAME_LENGTH} letters, digits, `_`, `-`, `.`"
+        raise ValueError(f"{name[: 2 * NAME_LENGTH]!r} is no plain relative name: {allowed}")
     return name
 
 
@@ -135,7 +134,7 @@ def explain(error: OSError, folder: Path, then: str) -> ArtifactError:
     """
     place = Path(error.filename) if isinstance(error.filename, str) else folder
     if error.errno in _FULL or error.errno is None:
-        why = f"the disk is full ({free_bytes(place)} bytes are free): free some, or set SPANIEL_STORE to a folder elsewhere"
+        why = f"the disk is full ({free_bytes(place)} bytes are free): free some, or set SPANIEL_STORE to another disk"
     elif error.errno in _CLOSED:
         why = f"the store cannot be written ({error.strerror}): set SPANIEL_STORE to a folder that can be"
     else:

@@ -14,7 +14,7 @@ from spaniel.store.files import State, is_settled, state
 
 
 class Sources:
-    """Digests of files by path, size, times and inode, in a small database, or in memory where that cannot be written."""
+    """Digests of files by path, size, times and inode: in a small database, or in memory where none can be written."""
 
     def __init__(self, database: Path) -> None:
         self._database = database

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from spaniel.errors import ArtifactError, PluginError, UsageError
-from spaniel.store.artifact import MANIFEST, Artifact, FileEntry, read_manifest, render_manifest, way_out
+from spaniel.errors import ArtifactError, PluginError
+from spaniel.store.artifact import MANIFEST, Artifact, FileEntry, read_manifest, render_manifest
 from spaniel.store.digests import Advance, canonical_json, digest_files
 from spaniel.store.draft import JOURNAL, Draft, Progress
-from spaniel.store.files import explain, explained, is_disk_failure, list_files, state, sync, sync_tree, write_whole
-from spaniel.store.recipe import ADDRESS_LENGTH, Need, Recipe
+from spaniel.store.files import explain, explained, is_disk_failure, list_files, state, sync, sync_tree
+from spaniel.store.layout import Entry, check_layout, list_entries, locked, mark_layout, place_of, resolve
+from spaniel.store.recipe import Need, Recipe
 from spaniel.store.sources import Sources
 from spaniel.store.transfer import open_archive, write_archive
 from spaniel.store.verification import Stamps, find_faults
 
-LAYOUT = 1
-"""Version of how a store's folders are laid out."""
 FULL_CHECK = 2**30
-_ADDRESS = re.compile(rf"[0-9a-f]{{{ADDRESS_LENGTH}}}")
 _RESUMES = "what is finished of the build is kept, and it goes on from there when it is started again"
 
 
@@ -37,29 +32,6 @@ def default_root() -> Path:
     return Path(user_data_dir("spaniel")) / "store"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """What a store lists.
-
-    Attributes:
-        address: the artifact's address; whatever else lies in the store's folder is listed under its name.
-        path: its folder.
-        artifact: the artifact by its manifest, its files not verified; ``None`` for one that cannot be read or is unfinished.
-        fault: why it cannot be read.
-        unfinished: whether it is what a build that was stopped has left, from which the next one goes on.
-        bytes: size of its files.
-        modified: when it was made here or imported, in seconds since the epoch.
-    """
-
-    address: str
-    path: Path
-    artifact: Artifact | None
-    fault: str
-    unfinished: bool
-    bytes: int
-    modified: float
-
-
 class Store:
     """A folder of artifacts, which several processes may use at once.
 
@@ -68,8 +40,8 @@ class Store:
 
     Args:
         root: the folder.
-        full_check: artifacts up to this many bytes are verified in full when a process first opens them; of larger ones a
-            file is verified again only when its size, times or inode have changed since it last was.
+        full_check: artifacts up to this many bytes are verified in full when a process first opens them; of larger ones
+            a file is verified again only when its size, times or inode have changed since it last was.
         patience: seconds that removing waits for a process that builds or removes the same artifact.
     """
 
@@ -83,7 +55,7 @@ class Store:
 
     def has(self, address: str) -> bool:
         """Whether an artifact is there; it is not verified."""
-        return (self._place(address) / MANIFEST).is_file()
+        return (place_of(self.root, address) / MANIFEST).is_file()
 
     def find(self, recipe: Recipe) -> Artifact | None:
         """Return the artifact of a recipe, verified, or ``None`` where there is none.
@@ -91,7 +63,7 @@ class Store:
         Raises:
             ArtifactError: it is damaged; the message names the file.
         """
-        return self.open(recipe.address) if os.path.lexists(self._place(recipe.address)) else None
+        return self.open(recipe.address) if os.path.lexists(place_of(self.root, recipe.address)) else None
 
     def open(self, address: str) -> Artifact:
         """Return an artifact by its address, verified.
@@ -122,20 +94,8 @@ class Store:
         return faults
 
     def list(self) -> Iterator[Entry]:
-        """Yield what is in the store, by address: artifacts, damaged ones, and unfinished builds. Nothing is verified."""
-        for path in _folder(self.root / "artifacts"):
-            artifact, fault = None, ""
-            try:
-                if not _ADDRESS.fullmatch(path.name):
-                    raise ArtifactError(path, "is no artifact; move it elsewhere")
-                artifact = self._read(path.name)
-            except ArtifactError as error:
-                fault = str(error)
-            manifest = path / MANIFEST
-            modified = (manifest if manifest.exists() else path).lstat().st_mtime
-            yield Entry(path.name, path, artifact, fault, False, artifact.bytes if artifact else _size(path), modified)
-        for path in _folder(self.root / "drafts"):
-            yield Entry(path.name.partition(".")[0], path, None, "", True, _size(path), path.lstat().st_mtime)
+        """Yield artifacts by address, damaged ones too, then unfinished builds; nothing is verified."""
+        return list_entries(self.root)
 
     def resolve(self, prefix: str) -> str:
         """Return the one address in the store that begins with ``prefix``; unfinished builds count, too.
@@ -143,13 +103,7 @@ class Store:
         Raises:
             UsageError: none does, or several do.
         """
-        names = {p.name.partition(".")[0] for part in ("artifacts", "drafts") for p in _folder(self.root / part)}
-        found = sorted(name for name in names if _ADDRESS.fullmatch(name) and name.startswith(prefix))
-        if not prefix or not found:
-            raise UsageError(f"no artifact in {self.root} has an address that begins with {prefix!r}")
-        if len(found) > 1:
-            raise UsageError(f"several addresses begin with {prefix!r}; give more of one: {', '.join(found[:5])}")
-        return found[0]
+        return resolve(self.root, prefix)
 
     # Building
 
@@ -167,7 +121,7 @@ class Store:
         if found is not None:
             return found
         inputs = tuple(self.obtain(part, progress) for part in need.inputs)
-        with self._locked(need.recipe.address, patience=-1):
+        with locked(self.root, need.recipe.address):
             # Another process may have built it while this one waited.
             found = self.find(need.recipe)
             return found if found is not None else self._build(need, inputs, progress)
@@ -194,7 +148,11 @@ class Store:
         names, odd = list_files(draft.path, besides=(JOURNAL,))
         odd += [(draft.path / MANIFEST, "has the name of the store's own file")] if MANIFEST in names else []
         if odd:
-            raise PluginError(distribution, f"built what no artifact may hold: {odd[0][0]} {odd[0][1]}")
+            raise PluginError(
+                distribution,
+                f"built what no artifact may hold: {odd[0][0]} {odd[0][1]}; "
+                f"`spaniel store remove {recipe.address[:12]}` removes the unfinished build",
+            )
         try:
             canonical_json(draft.info)
         except (TypeError, ValueError) as error:
@@ -207,11 +165,12 @@ class Store:
             if isinstance(digest, OSError):
                 raise digest
             files[name] = FileEntry(states[name][0], digest)
-        manifest = render_manifest(Artifact(draft.path, recipe, draft.info, files, draft.seconds))
-        write_whole(draft.path / MANIFEST, manifest)
-        target = self._place(recipe.address)
+        manifest = draft.path / MANIFEST
+        manifest.write_bytes(render_manifest(Artifact(draft.path, recipe, draft.info, files, draft.seconds)))
+        sync(manifest)
+        target = place_of(self.root, recipe.address)
         self._move_in(draft.path, target)
-        # Until here the journal is kept, so that a kill costs no finished part; artifacts are read as if it were not there.
+        # Kept until here, so that a kill costs no finished part; an artifact is read as if it were not there.
         (target / JOURNAL).unlink(missing_ok=True)
         artifact = read_manifest(target)
         self._stamps.write(artifact, states)
@@ -221,9 +180,7 @@ class Store:
         """Make a whole artifact appear under its address; everything in its folder is on disk."""
         sync(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        layout = self.root / "format"
-        if not layout.exists():
-            write_whole(layout, f"{LAYOUT}\n".encode())
+        mark_layout(self.root)
         folder.rename(target)
         for place in (target.parent, folder.parent, self.root):
             sync(place)
@@ -248,8 +205,8 @@ class Store:
         """
         with open_archive(Path(source)) as archive:
             address = archive.artifact.address
-            target, inbox = self._place(address), self.root / "drafts" / f"{address}.import"
-            with self._locked(address, patience=-1), explained(inbox):
+            target, inbox = place_of(self.root, address), self.root / "drafts" / f"{address}.import"
+            with locked(self.root, address), explained(inbox):
                 if not os.path.lexists(target):
                     _discard(inbox)
                     inbox.mkdir(parents=True)
@@ -263,24 +220,24 @@ class Store:
         return self.open(address)
 
     def remove(self, prefix: str) -> str:
-        """Remove the one artifact whose address begins with ``prefix``, whole, damaged or unfinished; return its address.
+        """Remove the one artifact, damaged and unfinished ones included, whose address begins so; return its address.
 
         Raises:
             UsageError: no address begins so, or several do.
             ArtifactError: another process is building or removing it, or the store cannot be written.
         """
         address = self.resolve(prefix)
-        place, drafts = self._place(address), self.root / "drafts"
-        with self._locked(address, self._patience), explained(place):
+        place, drafts = place_of(self.root, address), self.root / "drafts"
+        with locked(self.root, address, self._patience), explained(place):
             if os.path.lexists(place):
                 # Moved aside first, so that a removal that is interrupted leaves no half artifact to open.
+                aside = drafts / f"{address}.removed"
                 drafts.mkdir(parents=True, exist_ok=True)
-                _discard(drafts / f"{address}.removed")
-                place.rename(drafts / f"{address}.removed")
+                _discard(aside)
+                place.rename(aside)
             self._stamps.forget(place)
-            for path in _folder(drafts):
-                if path.name.partition(".")[0] == address:
-                    _discard(path)
+            for left in ("", ".import", ".removed"):
+                _discard(drafts / f"{address}{left}")
         return address
 
     # Sources
@@ -295,71 +252,12 @@ class Store:
 
     # Places
 
-    def _place(self, address: str) -> Path:
-        if not _ADDRESS.fullmatch(address):
-            raise UsageError(f"{address!r} is no address of an artifact; one has {ADDRESS_LENGTH} hexadecimal digits")
-        return self.root / "artifacts" / address
-
     def _draft(self, address: str) -> Path:
         return self.root / "drafts" / address
 
     def _read(self, address: str) -> Artifact:
-        self._check_layout()
-        return read_manifest(self._place(address))
-
-    def _check_layout(self) -> None:
-        path = self.root / "format"
-        try:
-            found = path.read_bytes()
-        except FileNotFoundError:
-            return  # nothing has been built yet
-        except OSError as error:
-            raise explain(error, path, "nothing was read") from error
-        if found.strip() != str(LAYOUT).encode():
-            raise ArtifactError(
-                path,
-                f"says that the store has layout {found[:20].decode(errors='replace').strip()!r}, and this version of "
-                f"Spaniel reads {LAYOUT}: use the version that made it, or set SPANIEL_STORE to another folder",
-            )
-
-    @contextmanager
-    def _locked(self, address: str, patience: float) -> Iterator[None]:
-        """Hold the lock of an artifact across processes; it falls with the process that holds it."""
-        from filelock import FileLock, Timeout
-
-        self._check_layout()
-        path = self.root / "locks" / f"{address}.lock"
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=patience)
-            except Timeout:
-                raise ArtifactError(
-                    path, "is held by another process, which builds or moves this artifact; try again when it has ended"
-                ) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-def _folder(path: Path) -> Sequence[Path]:
-    """Return what lies in a folder, in order; nothing where there is no such folder."""
-    with explained(path, "nothing was read"):
-        return sorted(path.iterdir()) if path.is_dir() else []
-
-
-def _size(path: Path) -> int:
-    """Return the bytes under a path; what a build takes away meanwhile is not counted."""
-    total = 0
-    for place, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += os.lstat(Path(place, name)).st_size
-            except FileNotFoundError:
-                continue
-    return total
+        check_layout(self.root)
+        return read_manifest(place_of(self.root, address))
 
 
 def _discard(path: Path) -> None:

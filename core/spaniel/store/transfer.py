@@ -20,14 +20,18 @@ _UNIT = tarfile.BLOCKSIZE
 
 
 class _Digesting:
-    """A file that is digested as it is read."""
+    """A file of an artifact that is digested as it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self._path = path
         self._file = file
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(size)
+        try:
+            data = self._file.read(size)
+        except OSError as error:
+            raise ArtifactError(self._path, f"cannot be read ({error.strerror})") from error
         self.sha256.update(data)
         return data
 
@@ -67,11 +71,11 @@ def _add(archive: tarfile.TarFile, name: str, size: int, sha256: str | None, art
     except OSError as error:
         raise ArtifactError(path, f"cannot be read ({error.strerror}); {way_out(artifact.path)}") from error
     with file:
-        content = _Digesting(file)
-        try:
-            archive.addfile(member, content)  # type: ignore[arg-type]
-        except tarfile.TarError:
-            raise ArtifactError(path, f"is shorter than {size} bytes; {way_out(artifact.path)}") from None
+        there = os.fstat(file.fileno()).st_size
+        if there != size:
+            raise ArtifactError(path, f"has {there} bytes instead of {size}; {way_out(artifact.path)}")
+        content = _Digesting(path, file)
+        archive.addfile(member, content)  # type: ignore[arg-type]
     if sha256 not in (None, content.sha256.hexdigest()):
         raise ArtifactError(path, f"is damaged: its digest is another; {way_out(artifact.path)}")
 
@@ -106,8 +110,13 @@ class Archive:
             ArtifactError: the archive is damaged, or holds anything but the files that its manifest lists.
             OSError: the disk is full or failing.
         """
-        if self.artifact.bytes > free_bytes(folder):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        room = free_bytes(folder)
+        if self.artifact.bytes > room:
+            raise ArtifactError(
+                folder.parent,
+                f"has room for {room} bytes, and the artifact has {self.artifact.bytes}: free some, or set "
+                "SPANIEL_STORE to another disk; nothing was left behind",
+            )
         (folder / MANIFEST).write_bytes(self._manifest)
         for name, entry in self.artifact.files.items():
             size = self._header(name)

@@ -41,7 +41,11 @@ def find_faults(
         if name not in there:
             faults.append(ArtifactError(path, f"is missing; {remedy}"))
             continue
-        found = state(path)
+        try:
+            found = state(path)
+        except OSError as error:
+            faults.append(ArtifactError(path, f"cannot be read ({error.strerror}); {remedy}"))
+            continue
         if found[0] != entry.bytes:
             faults.append(ArtifactError(path, f"has {found[0]} bytes instead of {entry.bytes}; {remedy}"))
         elif known.get(name) == found:

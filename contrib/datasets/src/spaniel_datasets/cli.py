@@ -43,7 +43,7 @@ def list_(state: State, as_json: bool) -> None:
 @json_option
 @running_options
 @click.pass_obj
-def show(state: State, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
+def show(state: State, /, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
     """Show what a collection holds: documents, queries, judgments, and what was left out."""
     with running(state, **settings) as context:
         dataset = find_dataset(context, data, on_error)
@@ -102,7 +102,7 @@ def remove(name: str) -> None:
 @on_error_option
 @running_options
 @click.pass_obj
-def export(state: State, data: str, folder: Path, on_error: str, **settings: Any) -> None:
+def export(state: State, /, data: str, folder: Path, on_error: str, **settings: Any) -> None:
     """Write a collection to a FOLDER in BEIR layout."""
     with running(state, **settings) as context:
         dataset = find_dataset(context, data, on_error)

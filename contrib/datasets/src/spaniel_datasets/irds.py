@@ -31,7 +31,9 @@ class IrDatasets:
         try:
             self._source: Any = ir_datasets.load(name)
         except KeyError:
-            raise UsageError(f"ir_datasets knows no collection {name!r}; its catalogue is at https://ir-datasets.com") from None
+            raise UsageError(
+                f"ir_datasets knows no collection {name!r}; its catalogue is at https://ir-datasets.com"
+            ) from None
         self.name = f"irds:{name}"
         self._version = ir_datasets.__version__
         self._id = name

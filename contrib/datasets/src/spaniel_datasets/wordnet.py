@@ -54,7 +54,7 @@ def find_folder(path: str | None) -> Path:
             return Path(place).expanduser()
     looked = ", ".join(str(p) for p in places if p)
     raise UsageError(
-        f"no WordNet in {looked}: install one (Debian: wordnet-base) or name its folder, as in wordnet(path=\"/my/dict\")"
+        f'no WordNet in {looked}: install one (Debian: wordnet-base) or name its folder, as in wordnet(path="/my/dict")'
     )
 
 

@@ -1,4 +1,4 @@
-"""Options of dense retrieval."""
+"""Options of the encoders, of the retriever and of the explainer."""
 
 from __future__ import annotations
 
@@ -9,39 +9,45 @@ from spaniel import Config
 from spaniel.config import Expression, ref
 
 
-class SentenceTransformer(Config):
-    """A model, and how its token vectors become one vector a text."""
+class SentenceEncoderConfig(Config):
+    """Options of a sentence encoder; what is ``auto`` or left out is read from the model's own files."""
 
-    model: str = Field(description="folder of a model, or its name on the hub")
-    revision: str | None = Field(None, description="revision on the hub; by default the newest")
-    pooling: Literal["auto", "mean", "cls", "max", "lasttoken"] = Field(
-        "auto", description="how token vectors are pooled; auto is the model's own way, mean where it states none"
+    model: str = Field(description="folder of the model, or its name on the Hugging Face hub", min_length=1)
+    revision: str | None = Field(None, description="branch, tag or commit of a model on the hub")
+    pooling: Literal["auto", "mean", "cls", "last-token", "max"] = Field(
+        "auto", description="how token vectors become one; a model that does not say is pooled by the mean"
     )
-    normalize: bool | None = Field(
-        None, description="scale vectors to length 1; by default where the model's similarity is the cosine"
+    normalize: Literal["auto"] | bool = Field(
+        "auto",
+        description="whether vectors are scaled to length 1, so that they compare by the cosine; "
+        "auto: unless the model compares by the inner product",
     )
-    dimensions: int | None = Field(None, description="keep only the first dimensions, for models trained so", ge=1)
-    query_prompt: str | None = Field(None, description="text put before queries; by default the model's own")
-    document_prompt: str | None = Field(None, description="text put before documents; by default the model's own")
-    max_length: int | None = Field(
-        None, description="tokens read of a text; by default as many as the model states", ge=1
+    dimensions: int | None = Field(
+        None, description="keep this many leading dimensions, for models trained so (Matryoshka)", ge=1
     )
-    dtype: Literal["float32", "float16", "bfloat16"] = Field("float32", description="precision of the weights")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto",
+        description="arithmetic of the model; auto: float32 on a CPU, the stored precision on an accelerator; "
+        "vectors are float32 always",
+    )
+    max_length: int | None = Field(None, description="tokens after which a text is cut off", ge=1)
+    prompt_query: str | None = Field(
+        None, description="text put before queries, or the name of one of the model's own prompts; empty for none"
+    )
+    prompt_document: str | None = Field(
+        None, description="text put before documents, or the name of one of the model's own prompts; empty for none"
+    )
 
 
-class Flat(Config):
-    """Exact search has no options."""
-
-
-class Dense(Config):
-    """What encodes, what searches, and how much is retrieved."""
+class DenseConfig(Config):
+    """Options of dense retrieval."""
 
     encoder: Expression = ref("encode", "minilm", gives="dense", description="encodes queries and documents")
-    index: Expression = ref("index", "flat", takes="dense", description="searches the documents' vectors")
+    index: Expression = ref("index", "flat", takes="dense", description="searches the vectors of the documents")
     k: int = Field(1000, description="documents retrieved per query", ge=1)
 
 
-class Occlusion(Config):
-    """Whose words are left out, one at a time."""
+class OcclusionConfig(Config):
+    """Options of the explanation by leaving words out."""
 
-    words: Literal["query", "document"] = Field("query", description="whose words are left out")
+    side: Literal["query", "document"] = Field("query", description="whose words are left out, one at a time")

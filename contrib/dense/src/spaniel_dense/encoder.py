@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
-from spaniel.data.vectors import Metric
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout, read_layout
@@ -78,25 +77,27 @@ class SentenceEncoder:
         if len(distinct) < len(texts):
             position = {text: number for number, text in enumerate(distinct)}
             made = made[np.fromiter((position[text] for text in texts), np.int64, len(texts))]
-        return {"dense": DenseVectors(made, self._metric)}
+        return {"dense": DenseVectors(made, "cosine" if self._normalizes else "dot")}
 
     def _finish(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         keep = self.config.dimensions
         if keep is not None and keep > self.model.dimensions:
             raise UsageError(f"dimensions={keep}: {self.config.model} gives {self.model.dimensions}")
         vectors = vectors[:, :keep]
-        if self.layout.normalise if self.config.normalise == "auto" else self.config.normalise:
+        if self._normalizes:
             vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
         return np.ascontiguousarray(vectors)
 
     @property
-    def _metric(self) -> Metric:
-        metric: Any = self.layout.metric if self.config.metric == "auto" else self.config.metric
-        if metric not in ("cosine", "dot"):
+    def _normalizes(self) -> bool:
+        if self.config.normalize != "auto":
+            return self.config.normalize
+        if self.layout.metric not in ("cosine", "dot"):
             raise UsageError(
-                f"{self.config.model} compares vectors by {metric}; choose `metric=cosine` or `metric=dot`"
+                f"{self.config.model} compares vectors by {self.layout.metric}, which Spaniel does not: "
+                "choose normalize=true (cosine) or normalize=false (inner product)"
             )
-        return cast(Metric, metric)
+        return self.layout.normalizes or self.layout.metric == "cosine"
 
     def _given_prompt(self, role: Role) -> str | None:
         return self.config.prompt_query if role == "query" else self.config.prompt_document

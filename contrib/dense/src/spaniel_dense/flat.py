@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import ArtifactError, Run, UsageError
-from spaniel.data import DenseVectors, open_vectors
-from spaniel.data.vectors import DESCRIPTION, save_vectors
+from spaniel.data import DenseVectors, open_vectors, save_vectors
 
 from spaniel_dense.selection import Best
 
@@ -32,8 +31,8 @@ _UNIT = 1e-5
 class FlatIndexer:
     """Keeps the vectors as they are, and their lengths where a cosine has to divide by them.
 
-    Vectors that lie in a file of their own, as encoded corpora do, are hard-linked into the index rather than copied; where
-    the file system has no hard links they are copied.
+    Vectors that lie in a file of their own, as encoded corpora do, are hard-linked into the index, so that they take no
+    room twice; where the file system has no hard links they are copied.
     """
 
     can_add = False
@@ -163,11 +162,11 @@ def _reciprocal(lengths: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _keep(source: DenseVectors, folder: Path) -> None:
     file = _own_file(source.values)
-    if file is None or not (file.parent / DESCRIPTION).is_file():
+    if file is None:
         save_vectors(source, folder)
         return
     folder.mkdir(exist_ok=True)
-    for path in (file, file.parent / DESCRIPTION):
+    for path in sorted(file.parent.iterdir()):
         target = folder / path.name
         target.unlink(missing_ok=True)
         try:

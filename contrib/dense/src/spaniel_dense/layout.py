@@ -1,14 +1,14 @@
 """What a model's folder says about itself, read without loading the model.
 
-The layouts are those of transformers (``config.json`` and weights) and of sentence-transformers (``modules.json``, which names
-the transformer, its pooling, and what follows).
+The layouts are those of transformers (``config.json`` and weights) and of sentence-transformers, whose
+``modules.json`` names the transformer, its pooling, and what follows.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Layout:
         folder: the whole folder.
         transformer: where the transformer's configuration, weights and tokenizer are.
         pooling: how token vectors become one.
-        normalise: whether vectors are scaled to length 1.
+        normalizes: whether a module of the model scales vectors to length 1.
         metric: how the model's vectors are compared, in sentence-transformers' terms.
         max_length: tokens after which a text is cut off, where the folder says.
         lowercase: whether texts are lowercased first.
@@ -55,7 +55,7 @@ class Layout:
     folder: Path
     transformer: Path
     pooling: str = "mean"
-    normalise: bool = False
+    normalizes: bool = False
     metric: str = "cosine"
     max_length: int | None = None
     lowercase: bool = False
@@ -67,7 +67,7 @@ class Layout:
         """Return what is put before a text: the option, or the prompt that it names, else the model's own."""
         if given is not None:
             return self.prompts.get(given, given)
-        for name in (*_PROMPTS[role], self.default_prompt):
+        for name in (*_PROMPTS[role], self.default_prompt or ""):
             if name in self.prompts:
                 return self.prompts[name]
         return ""
@@ -80,7 +80,7 @@ class Layout:
             return digest_bytes(canonical_json(named))
         config = {k: v for k, v in read_json(self.transformer / "config.json").items() if k not in _TRIVIA}
         files = weights(self.transformer) + [p for name in _TOKENIZER if (p := self.transformer / name).is_file()]
-        settings = [self.pooling, self.normalise, self.metric, self.max_length, self.lowercase]
+        settings = [self.pooling, self.normalizes, self.metric, self.max_length, self.lowercase]
         digests = {path.name: store.digest_of(path) for path in files}
         return digest_bytes(canonical_json({"config": config, "files": digests, "settings": settings}))
 
@@ -150,16 +150,19 @@ def _read_modules(folder: Path, modules: list[Any]) -> Layout:
     _refuse_pickles(folder, [path for _, path in parts])
     said = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
     names = [name.rpartition(".")[2] for name, _ in parts]
-    common = {
-        "metric": str(said.get("similarity_fn_name") or "cosine"),
-        "prompts": {str(k): str(v) for k, v in (said.get("prompts") or {}).items()},
-        "default_prompt": said.get("default_prompt_name"),
-        "normalise": "Normalize" in names,
-    }
+    layout = Layout(
+        folder,
+        folder,
+        normalizes="Normalize" in names,
+        metric=str(said.get("similarity_fn_name") or "cosine"),
+        prompts={str(k): str(v) for k, v in (said.get("prompts") or {}).items()},
+        default_prompt=said.get("default_prompt_name"),
+        is_plain=False,
+    )
     if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-        return Layout(folder, folder, is_plain=False, **common)
+        return layout
     transformer, pooled = parts[0][1], parts[1][1]
-    settings = next((read_json(p) for p in sorted(transformer.glob("sentence_*config.json"))), {})
+    settings: dict[str, Any] = next((read_json(p) for p in sorted(transformer.glob("sentence_*config.json"))), {})
     pooling = read_json(pooled / "config.json")
     mode = _pooling_mode(pooling)
     is_plain = (
@@ -169,14 +172,15 @@ def _read_modules(folder: Path, modules: list[Any]) -> Layout:
         and settings.get("modality_config", _TEXT) == _TEXT
         and not any(settings.get(key) for key in _UNLIKE)
     )
-    return Layout(
-        folder,
-        transformer,
-        pooling=POOLING.get(mode, "mean"),
+    if not is_plain:
+        return layout
+    return replace(
+        layout,
+        transformer=transformer,
+        pooling=POOLING[mode],
         max_length=settings.get("max_seq_length"),
         lowercase=bool(settings.get("do_lower_case")),
-        is_plain=is_plain,
-        **common,
+        is_plain=True,
     )
 
 

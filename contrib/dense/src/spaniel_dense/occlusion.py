@@ -41,23 +41,15 @@ class DenseOcclusion:
         documents = corpus.documents(rows)
         if self.config.side == "query":
             words, texts = _leave_out(query)
-            everything = similarity(_encode(encoder, texts, "query"), self._encode_documents(encoder, documents))
+            everything = similarity(_encode_queries(encoder, texts), _encode_documents(encoder, documents))
             return [self._one(query, d, words, everything[:, i]) for i, d in enumerate(documents)]
-        asked = _encode(encoder, [query], "query")
+        asked = _encode_queries(encoder, [query])
         made = []
         for document in documents:
             words, texts = _leave_out(document.contents)
             variants = [document._replace(title="", text=text) for text in texts]
-            made.append(
-                self._one(query, document, words, similarity(asked, self._encode_documents(encoder, variants))[0])
-            )
+            made.append(self._one(query, document, words, similarity(asked, _encode_documents(encoder, variants))[0]))
         return made
-
-    def _encode_documents(self, encoder: Encoder, documents: Sequence[Document]) -> DenseVectors:
-        texts = [document.contents for document in documents]
-        vectors = encoder.encode(texts, "document", [document.metadata for document in documents])["dense"]
-        assert isinstance(vectors, DenseVectors)  # the promise of an encoder that gives "dense"
-        return vectors
 
     def _one(self, query: str, document: Document, words: list[str], scores: NDArray[np.float32]) -> Explanation:
         score = float(scores[0])
@@ -70,8 +62,15 @@ class DenseOcclusion:
         return Explanation("dense", "dense-occlusion", query, document.id, score, parts, remainder, parameters)
 
 
-def _encode(encoder: Encoder, queries: list[str], role: str) -> DenseVectors:
+def _encode_queries(encoder: Encoder, queries: list[str]) -> DenseVectors:
     vectors = encoder.encode(queries, "query")["dense"]
+    assert isinstance(vectors, DenseVectors)  # the promise of an encoder that gives "dense"
+    return vectors
+
+
+def _encode_documents(encoder: Encoder, documents: Sequence[Document]) -> DenseVectors:
+    texts = [document.contents for document in documents]
+    vectors = encoder.encode(texts, "document", [document.metadata for document in documents])["dense"]
     assert isinstance(vectors, DenseVectors)  # the promise of an encoder that gives "dense"
     return vectors
 

@@ -1,7 +1,7 @@
 """The best documents of score blocks, exactly under the tie rule, in bounded memory.
 
-Score and row are packed into one number whose order is the tie rule's, the best first: sorting and partitioning such keys
-needs no repair of ties at the cut.
+Score and row are packed into one number whose order is the tie rule's, the best first: to sort and to partition such
+keys needs no repair of ties at the cut.
 """
 
 from __future__ import annotations

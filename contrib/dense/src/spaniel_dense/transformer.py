@@ -157,8 +157,9 @@ def _load(layout: Layout, dtype: str) -> tuple[Any, Any]:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Keep the loader's progress bar and its report away: what is wrong is raised."""
-    from transformers.utils import logging
+    from transformers.utils import logging as _logging
 
+    logging: Any = _logging  # its functions have no types
     bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -15,9 +15,9 @@ _HEADERS = ("query-id", "query_id", "qid", "query")
 
 
 def read_qrels(path: Path, on_error: OnError | Faults = "fail") -> Qrels:
-    """Read judgments: three columns with a header (BEIR), or four (TREC, MS MARCO), with white space between.
+    """Read judgments: three columns with a header (BEIR), or four (TREC, MS MARCO).
 
-    A pair that comes twice with one grade is kept once.
+    Columns are parted by tabs where a line has as many as that takes, else by any white space. A pair that comes twice with one grade is kept once.
 
     Raises:
         UsageError: a line has other columns, a grade is no whole number, or a pair has two grades.
@@ -28,14 +28,20 @@ def read_qrels(path: Path, on_error: OnError | Faults = "fail") -> Qrels:
         if line is None:
             faults.report(place, UNDECODABLE)
         elif line.strip() and not (number == 0 and _is_header(line)):
-            problem = _add(grades, line.split())
+            problem = _add(grades, _columns(line))
             if problem:
                 faults.report(place, problem)
     return Qrels(grades)
 
 
+def _columns(line: str) -> list[str]:
+    # An id with a blank must not be taken for two columns: three of BEIR's would look like TREC's four.
+    parted = [column.strip() for column in line.split("\t")]
+    return parted if len(parted) in (3, 4) else line.split()
+
+
 def _is_header(line: str) -> bool:
-    columns = line.split()
+    columns = _columns(line)
     return columns[0].lower() in _HEADERS and not _GRADE.fullmatch(columns[-1])
 
 

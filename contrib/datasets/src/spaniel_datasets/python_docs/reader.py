@@ -41,8 +41,7 @@ def read_documents() -> Iterator[Document]:
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-X", "utf8", "-W", "ignore", str(script)],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         env={**keep, "PYTHONHASHSEED": "0", "BROWSER": "true", "LC_ALL": "C.UTF-8"},
         timeout=TIME_LIMIT,
         check=False,

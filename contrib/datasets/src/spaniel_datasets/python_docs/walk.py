@@ -162,7 +162,9 @@ def topics() -> Iterator[tuple[str, str]]:
     from pydoc_data.topics import topics as reference
 
     for name in sorted(reference):
-        lines = [line for line in reference[name].strip().split("\n") if not re.fullmatch(r"[*=~^\"-]{3,}", line.strip())]
+        lines = [
+            line for line in reference[name].strip().split("\n") if not re.fullmatch(r"[*=~^\"-]{3,}", line.strip())
+        ]
         yield name, "\n".join(lines)
 
 
