@@ -149,7 +149,7 @@ def test_a_writer_that_is_killed_goes_on_to_the_same_bytes(form: str, tmp_path: 
     writer.append(vectors[20:25])
     for growing in writer._arrays.values():  # what a shard leaves that was not finished
         growing._file.write(b"half a shard")
-        growing._file.flush()
+        growing._file.close()
     with VectorWriter(tmp_path / "killed", 50) as again:
         assert again.next_row == 25
         again.append(vectors[25:50])
@@ -166,6 +166,7 @@ def test_a_writer_whose_files_are_damaged_begins_anew(damage: str, tmp_path: Pat
     vectors = make("dense", 10)
     writer = VectorWriter(tmp_path, 10)
     writer.append(vectors[0:5])
+    writer._release()
     if damage == "progress":
         (tmp_path / "progress.json").write_text("{")
     elif damage == "short":

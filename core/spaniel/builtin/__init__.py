@@ -39,7 +39,7 @@ def rerank() -> Iterator[Component]:
 def explain() -> Iterator[Component]:
     yield Component(
         "fusion-parts",
-        factory="spaniel.builtin.explain:FusionParts",
+        factory="spaniel.builtin.parts:FusionParts",
         summary="what each fused system adds to a document's score",
         takes=("retrieve/rrf", "retrieve/weighted"),
     )

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,12 +45,11 @@ class Corpus:
         digest: digest of the ids, titles, texts and metadata in row order.
     """
 
-    def __init__(self, path: Path, need: Need, size: int, digest: str, keep: object = None) -> None:
+    def __init__(self, path: Path, need: Need, size: int, digest: str) -> None:
         self.need = need
         self.digest = digest
         self._path = path
         self._size = size
-        self._keep = keep
         self._local = threading.local()
 
     @classmethod
@@ -71,11 +72,16 @@ class Corpus:
             UsageError: an id is malformed, or comes twice.
         """
         kept = list(documents)
-        folder = tempfile.TemporaryDirectory(prefix="spaniel-")
-        draft = Draft(Path(folder.name))
-        build_store(number_documents(kept), draft, Faults("fail"))
+        draft = Draft(Path(tempfile.mkdtemp(prefix="spaniel-")))
+        try:
+            build_store(number_documents(kept), draft, Faults("fail"))
+        except BaseException:
+            _remove(draft.path, os.getpid())
+            raise
         need = documents_need(lambda: iter(kept), "spaniel/memory", {"digest": draft.info["digest"]})
-        return cls(draft.path / FILE, need, draft.info["documents"], draft.info["digest"], keep=folder)
+        corpus = cls(draft.path / FILE, need, draft.info["documents"], draft.info["digest"])
+        weakref.finalize(corpus, _remove, draft.path, os.getpid())
+        return corpus
 
     @property
     def address(self) -> str:
@@ -150,10 +156,23 @@ class Corpus:
         # SQLite's connections must neither cross threads nor a fork.
         if getattr(self._local, "process", None) != os.getpid():
             uri = f"{self._path.absolute().as_uri()}?mode=ro&immutable=1"
-            self._local.connection = sqlite3.connect(uri, uri=True)
+            self._local.connection = sqlite3.connect(uri, uri=True, factory=_Connection, check_same_thread=False)
             self._local.process = os.getpid()
         connection: sqlite3.Connection = self._local.connection
         return connection
+
+
+class _Connection(sqlite3.Connection):
+    """Closed when its thread ends or its corpus goes, wherever that is noticed."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _remove(folder: Path, process: int) -> None:
+    # A child that was forked ends without the files of its parent.
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _document(record: tuple[Any, ...]) -> Document:

@@ -14,7 +14,7 @@ from spaniel.store import Artifact, Draft
 
 from spaniel_bm25.config import Bm25Index
 from spaniel_bm25.formulas import absent_part, idf, tf_part
-from spaniel_bm25.index import Index
+from spaniel_bm25.postings import Index
 
 if TYPE_CHECKING:
     from spaniel import Context

@@ -10,7 +10,7 @@ from spaniel.indexing import index_need, open_index
 from spaniel.store import Need
 
 from spaniel_bm25.config import Bm25
-from spaniel_bm25.index import Index
+from spaniel_bm25.postings import Index
 
 if TYPE_CHECKING:
     from spaniel import Context

@@ -17,7 +17,8 @@ _HEADERS = ("query-id", "query_id", "qid", "query")
 def read_qrels(path: Path, on_error: OnError | Faults = "fail") -> Qrels:
     """Read judgments: three columns with a header (BEIR), or four (TREC, MS MARCO).
 
-    Columns are parted by tabs where a line has as many as that takes, else by any white space. A pair that comes twice with one grade is kept once.
+    Columns are parted by tabs where that gives three or four, else by any white space. A pair that comes twice with one
+    grade is kept once.
 
     Raises:
         UsageError: a line has other columns, a grade is no whole number, or a pair has two grades.
