@@ -300,9 +300,10 @@ def test_from_several_threads() -> None:
 def test_after_a_fork() -> None:
     corpus = Corpus.from_documents(Document(f"d{number}") for number in range(100))
     expected = corpus.ids(range(100))
+    inherited = corpus._connection()
     child = os.fork()
     if not child:
-        os._exit(0 if corpus.ids(range(100)) == expected else 1)
+        os._exit(0 if corpus.ids(range(100)) == expected and corpus._connection() is not inherited else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert corpus.ids(range(100)) == expected
 

@@ -65,7 +65,7 @@ def test_pytrec_eval_sees_the_same_order(tmp_path: Path) -> None:
         run = Run.from_lists(lists)
         path = tmp_path / f"{trial}.trec"
         write_run(path, run, QUERIES, CORPUS)
-        parsed = pytrec_eval.parse_run(path.open())
+        parsed = pytrec_eval.parse_run(path.read_text().splitlines())
         # The raw scores, ties and all, under trec_eval's own rule, and what is written: both give our order.
         raw = {
             name: {CORPUS.ids([row])[0]: float(score) for row, score in zip(*run.of(query), strict=True)}
@@ -149,6 +149,6 @@ def test_anserini_run_of_cacm(tmp_path: Path) -> None:
     for path in (folder / "gold" / "bm25-anserini.trec", tmp_path / "again.trec"):
         measures = {"P_30", "map", "ndcg_cut_10"}
         evaluator = pytrec_eval.RelevanceEvaluator({q: qrels.gains(q) for q in qrels}, measures)
-        per_query = evaluator.evaluate(pytrec_eval.parse_run(path.open())).values()
+        per_query = evaluator.evaluate(pytrec_eval.parse_run(path.read_text().splitlines())).values()
         means = {measure: round(float(np.mean([one[measure] for one in per_query])), 4) for measure in measures}
         assert means == {"P_30": 0.1981, "map": 0.2806, "ndcg_cut_10": 0.4604}

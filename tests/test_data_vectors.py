@@ -148,7 +148,7 @@ def test_a_writer_that_is_killed_goes_on_to_the_same_bytes(form: str, tmp_path: 
     writer.append(vectors[0:20])
     writer.append(vectors[20:25])
     for growing in writer._arrays.values():  # what a shard leaves that was not finished
-        growing._file.write(b"half a shard")
+        growing._file.write(b"half a shard" * 1000)
         growing._file.close()
     with VectorWriter(tmp_path / "killed", 50) as again:
         assert again.next_row == 25

@@ -20,6 +20,7 @@ DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100", "AP")
 LARGEST_GRADE = 1_000_000
 """trec_eval, which most measures come from, keeps a table as long as the largest grade."""
 _LIST = "all names are at https://ir-measur.es/en/latest/measures.html"
+_pipeline: Any = ir_measures.DefaultPipeline
 _BLOCK = 1_000_000
 """Documents measured together; what is needed beyond the arrays of the run does not grow with it."""
 
@@ -46,7 +47,8 @@ class Evaluation:
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """Return a measure of every query: ``(queries,)``."""
-        return self.per_query[self.measures.index(measure)]
+        row: NDArray[np.float64] = self.per_query[self.measures.index(measure)]
+        return row
 
 
 def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
@@ -166,8 +168,15 @@ def _depth(measures: Sequence[Any]) -> int:
 
 
 def _calculate(measures: Sequence[Any], gains: Mapping[str, Any], ranked: Mapping[str, Any]) -> list[Any]:
+    if not ranked:
+        return []
+    # Together, ir-measures may compute a measure that leaves these open with the setting of another one.
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for measure in measures:
+        settings = measure.params.get("rel", 1), measure.params.get("judged_only", False)
+        groups.setdefault((*settings, repr(measure.params.get("gains"))), []).append(measure)
     try:
-        return list(ir_measures.iter_calc(measures, gains, ranked)) if ranked and measures else []
+        return [metric for group in groups.values() for metric in ir_measures.iter_calc(group, gains, ranked)]
     except Exception as error:  # Several libraries and a script compute them, each with errors of its own.
         names = ", ".join(map(str, measures))
         raise UsageError(f"{names} cannot be computed here: {str(error) or type(error).__name__}") from error
@@ -185,14 +194,16 @@ def _check_grades(measures: Sequence[Any], grades: set[int]) -> None:
     for measure in measures:
         table = measure.params.get("gains") or {}
         largest = max((table.get(grade, grade) for grade in grades), default=0)
-        allowed = 4 if measure.NAME == "ERR" else LARGEST_GRADE  # gdeval, which computes ERR, is made for grades up to 4
+        allowed = (
+            4 if measure.NAME == "ERR" else LARGEST_GRADE
+        )  # gdeval, which computes ERR, is made for grades up to 4
         if largest > allowed:
             raise UsageError(f"{measure.NAME} is for gains up to {allowed}; the judgments give gains up to {largest}")
 
 
 def _parse(name: str) -> Any:
     try:
-        measure = ir_measures.parse_measure(name)
+        measure: Any = ir_measures.parse_measure(name)
     except (ValueError, NameError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
         raise UsageError(f"{name[:80]!r} is no measure; {_hint(name[:80])}{_LIST}") from error
     try:
@@ -200,10 +211,13 @@ def _parse(name: str) -> Any:
         cut = measure.params.get("cutoff", 1)
         if not 1 <= cut < 2**31:
             raise UsageError(f"{name!r}: the cut-off must be from 1 to {2**31 - 1}, not {cut}")
+        level = measure.params.get("recall", 0.5)
+        if not 0 <= level <= 1 or round(level, 2) != level:
+            raise UsageError(f"{name!r}: the recall must be from 0 to 1 with at most two decimals, not {level}")
     except (AssertionError, TypeError) as error:
         raise UsageError(f"{name!r} is not complete or not possible: {_parameters(measure)}; {_LIST}") from error
     computed = _computable(measure, (0, 1))
-    if not ir_measures.DefaultPipeline.supports(computed):
+    if not _pipeline.supports(computed):
         raise UsageError(f"{name!r} cannot be computed here{_providers(computed)}; {_LIST}")
     # What a library refuses is refused before anything expensive has run.
     _calculate([computed], {"0": {"j0": 1, "j1": 0}}, {"0": {"j0": 2.0, "j1": 1.0}})
@@ -222,7 +236,7 @@ def _parameters(measure: Any) -> str:
 
 
 def _providers(measure: Any) -> str:
-    providers = [provider for provider in ir_measures.DefaultPipeline.providers if provider.supports(measure)]
+    providers = [provider for provider in _pipeline.providers if provider.supports(measure)]
     ways = [provider.install_instructions() for provider in providers]
     return f": it needs another package, {' or '.join(filter(None, ways))}" if any(ways) else ""
 

@@ -2,125 +2,143 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spaniel.data.files import write_text
 from spaniel.errors import UsageError
-from spaniel.evaluation.comparison import Comparison
-from spaniel.evaluation.comparison import SIGNIFICANT
-from spaniel.evaluation.table import human_bytes
-def check_report_extra() -> None: ...
-
+from spaniel.evaluation.charts import Bars, bars, largest_change, scatter
+from spaniel.evaluation.comparison import SIGNIFICANT, Comparison, Difference
+from spaniel.evaluation.table import COSTS, costs_measured, describe_data, write_cost
 
 _LARGEST = 5
-_COLOURS = ("#3568b8", "#c8553d", "#4b8f5a", "#8a5ab0", "#b08a2e", "#3a9ca6", "#a64d79", "#666666")
+"""Queries listed of those that gain most, and of those that lose most."""
 
 
-def write_report(path: Path, comparison: Comparison, texts: Mapping[str, str], recipe: Mapping[str, Any]) -> None:
-    """Write the report.
+@dataclass(frozen=True)
+class _Query:
+    id: str
+    text: str
+    before: float
+    after: float
+    change: float
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A difference, drawn, with the queries behind it."""
+
+    difference: Difference
+    system: int
+    baseline: int
+    bars: Bars
+    gains: list[_Query]
+    losses: list[_Query]
+
+
+def check_report_extra() -> None:
+    """Make sure that reports can be written, which is worth knowing before what they report has run for hours.
+
+    Raises:
+        UsageError: jinja2 is not installed; the message names the command.
+    """
+    if find_spec("jinja2") is None:
+        raise UsageError('reports need jinja2: pip install "spaniel[report]"')
+
+
+def write_report(
+    path: Path,
+    comparison: Comparison,
+    texts: Mapping[str, str] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a comparison as one HTML file: quality with intervals beside cost, and query by query.
+
+    The page needs no network and no other file, and is the same for the same comparison.
 
     Args:
         path: the file.
         comparison: what it shows.
-        texts: query id → text.
-        recipe: versions and settings that repeat it.
+        texts: query id → text, for the queries on which systems differ most.
+        recipe: what repeats it (versions, settings): plain data, a heading for each group of figures.
 
     Raises:
-        UsageError: jinja2 or matplotlib is not installed.
+        UsageError: jinja2 is not installed.
+        ArtifactError: the file cannot be written.
     """
-    try:
-        import jinja2
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError('reports need jinja2 and matplotlib: pip install "spaniel[report]"') from None
-    template = files("spaniel.evaluation").joinpath("report.html").read_text(encoding="utf-8")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["bytes"] = human_bytes
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spaniel", "font.family": "sans-serif", "font.size": 10}):
-        scatter = _svg(_scatter(Figure(figsize=(7.2, 4.0), layout="constrained"), comparison))
-        changes = [
-            (d, _svg(_bars(Figure(figsize=(7.2, 2.0), layout="constrained"), comparison, d)), _queries(comparison, d, texts))
-            for d in comparison.differences
-            if d.measure == comparison.systems[0].evaluation.measures[0]
-        ]
-    page = environment.from_string(template).render(
+    check_report_extra()
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
+    costs = costs_measured(comparison)
+    page = template.render(
+        title=describe_data(comparison) or f"{len(comparison.systems)} systems",
         comparison=comparison,
-        measures=comparison.systems[0].evaluation.measures,
-        colours=_COLOURS,
-        scatter=scatter,
-        changes=changes,
-        recipe=recipe,
+        costs=costs,
+        names=COSTS,
+        write_cost=write_cost,
+        scatters=[scatter(comparison, measure, cost) for measure in comparison.measures for cost in costs],
+        changes=_changes(comparison, texts or {}),
+        recipe=[(str(name).replace("_", " "), _entries(group)) for name, group in (recipe or {}).items()],
         significant=SIGNIFICANT,
-        marks={(d.system, d.measure) for d in comparison.differences if d.p_corrected < SIGNIFICANT},
     )
     with write_text(path) as file:
         file.write(page)
 
 
-def _svg(figure: Any) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    # The page's own colours hold in both light and dark: black becomes the colour of its text.
-    text = re.sub(r"^.*?(?=<svg)", "", text, flags=re.DOTALL)
-    text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', 'role="img"', text, count=1)
-    return text.replace("#000000", "currentColor").replace("<text ", '<text fill="currentColor" ')
+def _changes(comparison: Comparison, texts: Mapping[str, str]) -> list[_Change]:
+    positions = {system.name: at for at, system in enumerate(comparison.systems)}
+    by_query = [comparison.changes(difference) for difference in comparison.differences]
+    scales = {
+        # One scale for a measure, so that the charts of several systems can be compared by eye.
+        measure: largest_change(
+            [v for v, d in zip(by_query, comparison.differences, strict=True) if d.measure == measure]
+        )
+        for measure in comparison.measures
+    }
+    return [
+        _Change(
+            difference,
+            positions[difference.system],
+            positions[difference.baseline],
+            bars(values, scales[difference.measure]),
+            *_extremes(comparison, difference, values, texts),
+        )
+        for values, difference in zip(by_query, comparison.differences, strict=True)
+    ]
 
 
-def _scatter(figure: Any, comparison: Comparison) -> Any:
-    axes = figure.subplots()
-    measure = comparison.systems[0].evaluation.measures[0]
-    for number, (system, intervals) in enumerate(zip(comparison.systems, comparison.intervals, strict=True)):
-        mean, (low, high) = system.evaluation.means[measure], intervals[measure]
-        colour = _COLOURS[number % len(_COLOURS)]
-        error = [[max(0.0, mean - low)], [max(0.0, high - mean)]]
-        cost = max(system.cost["ms_per_query"], 1e-3)
-        axes.errorbar([cost], [mean], yerr=error, fmt="o", color=colour, capsize=3, label=f"{number + 1}. {_short(system.name)}")
-        axes.annotate(str(number + 1), (cost, mean), textcoords="offset points", xytext=(7, 5), color=colour)
-    axes.set_xscale("log")
-    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        axis(lambda value, _: f"{value:g}")
-    axes.set_xlabel("milliseconds a query")
-    axes.set_ylabel(f"{measure}, 95 % interval")
-    axes.grid(alpha=0.25)
-    figure.legend(loc="outside lower center", fontsize=8, frameon=False)
-    return figure
-
-
-def _bars(figure: Any, comparison: Comparison, difference: Any) -> Any:
-    axes = figure.subplots()
-    values = np.sort(_changes(comparison, difference))[::-1]
-    colours = ["#3568b8" if v > 0 else "#c8553d" for v in values]
-    axes.bar(np.arange(len(values)), values, width=1.0, color=colours)
-    axes.axhline(0, linewidth=0.8, color="black")
-    axes.set_xticks([])
-    axes.set_ylabel(f"Δ {difference.measure}")
-    axes.set_xlabel("queries, from gain to loss")
-    return figure
-
-
-def _changes(comparison: Comparison, difference: Any) -> Any:
-    by_name = {system.name: system.evaluation for system in comparison.systems}
-    one, two = by_name[difference.baseline], by_name[difference.system]
-    row = one.measures.index(difference.measure)
-    return two.per_query[row] - one.per_query[row]
-
-
-def _queries(comparison: Comparison, difference: Any, texts: Mapping[str, str]) -> list[tuple[str, str, float]]:
-    changes = _changes(comparison, difference)
+def _extremes(
+    comparison: Comparison, difference: Difference, changes: NDArray[np.float64], texts: Mapping[str, str]
+) -> tuple[list[_Query], list[_Query]]:
+    """Return the queries that gain most and those that lose most, the largest difference first."""
+    evaluations = {system.name: system.evaluation for system in comparison.systems}
+    before = evaluations[difference.baseline].values(difference.measure)
+    after = evaluations[difference.system].values(difference.measure)
     ids = comparison.systems[0].evaluation.query_ids
+
+    def listed(order: NDArray[np.intp]) -> list[_Query]:
+        return [
+            _Query(ids[at], texts.get(ids[at], ""), float(before[at]), float(after[at]), float(changes[at]))
+            for at in order.tolist()
+        ]
+
     order = np.argsort(-changes, kind="stable")
-    chosen = dict.fromkeys([*order[:_LARGEST].tolist(), *order[-_LARGEST:].tolist()])
-    return [(ids[i], texts.get(ids[i], ""), float(changes[i])) for i in chosen if abs(changes[i]) > 0]
+    return (
+        listed(order[: min(_LARGEST, difference.wins)]),
+        listed(order[::-1][: min(_LARGEST, difference.losses)]),
+    )
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= 70 else f"{name[:67]}…"
+def _entries(group: Any) -> list[tuple[str, Any]]:
+    return [(str(name), value) for name, value in (group.items() if isinstance(group, Mapping) else [("", group)])]

@@ -173,9 +173,7 @@ def _fold(columns: Sequence[Sequence[str]], room: int) -> list[str]:
     for group in groups:
         widths = [max(map(_width, column)) for column in group]
         for number, row in enumerate(zip(*group, strict=True)):
-            cells = [
-                _pad(cell, width, right=at > 0) for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ]
+            cells = [_pad(cell, width, right=at > 0) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
             lines.append(_GAP.join(cells).rstrip())
             if number == 0:
                 lines.append("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))

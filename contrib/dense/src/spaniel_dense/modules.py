@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from spaniel import UsageError
 
 from spaniel_dense.config import SentenceEncoderConfig
@@ -51,7 +52,7 @@ class ModularTransformer:
                 local_files_only=True,
                 model_kwargs={"use_safetensors": True, "dtype": torch.float32 if on_cpu else config.dtype},
             ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
             reason = str(error).strip().split("\n")[0]
             raise UsageError(f"the model in {layout.folder} cannot be loaded: {reason}") from error
         if config.max_length is not None:
@@ -60,7 +61,7 @@ class ModularTransformer:
     @property
     def dimensions(self) -> int:
         """Number of dimensions of a vector."""
-        return int(self.model.get_sentence_embedding_dimension())
+        return int(self.model.get_embedding_dimension())
 
     def embed(self, texts: Sequence[str], prompt: str, role: str) -> NDArray[np.float32]:
         """Return one vector a text, ``(texts, dimensions)``."""

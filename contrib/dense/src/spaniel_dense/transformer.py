@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from spaniel import UsageError
 
 from spaniel_dense.config import SentenceEncoderConfig
@@ -144,7 +145,7 @@ def _load(layout: Layout, dtype: str) -> tuple[Any, Any]:
                 use_safetensors=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"the model in {where} cannot be loaded: {reason}") from error
     # A pooler on top of the last layer is not used, and many checkpoints come without one.

@@ -1,0 +1,1 @@
+"""What components of each kind promise, as checks; one room a kind."""
