@@ -35,13 +35,13 @@ def generate(count: int) -> Iterator[Document]:
 
 
 def measure(rows: list[dict[str, Any]], step: str, documents: int, work: Callable[[], Any]) -> Any:
-    """Run one step and note its seconds and peak memory."""
+    """Run one step and note its seconds and peak memory; the rate is null where no documents are read."""
     memory = PeakMemory()
     started = time.perf_counter()
     with memory:
         result = work()
     seconds = time.perf_counter() - started
-    rate = documents / seconds
+    rate = documents / seconds if documents else None
     rows.append({"step": step, "documents": documents, "seconds": seconds, "rate": rate, "peak_memory": memory.peak})
     return result
 
@@ -53,7 +53,7 @@ def run(count: int, folder: Path) -> dict[str, Any]:
     measure(steps, "generate alone", count, lambda: sum(1 for _ in generate(count)))
     need = documents_need(lambda: generate(count), "spaniel/benchmark", {"documents": str(count)})
     artifact = measure(steps, "build", count, lambda: Store(folder).obtain(need))
-    corpus: Corpus = measure(steps, "open", count, lambda: Corpus.open(Store(folder).open(artifact.address), need))
+    corpus: Corpus = measure(steps, "open", 0, lambda: Corpus.open(Store(folder).open(artifact.address), need))
     rows = rng.integers(len(corpus), size=LOOK_UPS)
     names = measure(steps, "ids of random rows", LOOK_UPS, lambda: corpus.ids(rows))
     found = measure(steps, "rows of ids", LOOK_UPS, lambda: corpus.rows(names))
@@ -84,8 +84,9 @@ def main() -> None:
     print(f"{result['documents']:,} documents, {result['characters']:,} characters, {size:,.0f} MiB on disk\n")
     print(f"{'step':<24}{'documents':>12}{'seconds':>10}{'documents/s':>14}{'peak MiB':>10}")
     for step in result["steps"]:
+        documents, rate = (f"{step[name]:,.0f}" if step[name] else "-" for name in ("documents", "rate"))
         peak = step["peak_memory"] / 2**20
-        print(f"{step['step']:<24}{step['documents']:>12,}{step['seconds']:>10.2f}{step['rate']:>14,.0f}{peak:>10,.0f}")
+        print(f"{step['step']:<24}{documents:>12}{step['seconds']:>10.2f}{rate:>14}{peak:>10,.0f}")
 
 
 if __name__ == "__main__":

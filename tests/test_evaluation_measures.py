@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaniel.data import Corpus, Document, FolderDataset, Qrels, Queries, Run, read_documents, read_run
 from spaniel.errors import UsageError
-from spaniel.evaluation import DEFAULT_MEASURES, evaluate, measures as measures_room, parse_measures
+from spaniel.evaluation import DEFAULT_MEASURES, evaluate, parse_measures
+from spaniel.evaluation import measures as measures_room
 
 DATA = Path(os.environ.get("SPANIEL_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
 DOCUMENTS = 12

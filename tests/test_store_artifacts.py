@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaniel.errors import ArtifactError, PluginError, UsageError
 from spaniel.store import (
@@ -267,6 +267,7 @@ def test_another_version_of_a_distribution_never_gets_it(tmp_path: Path) -> None
 # Malformed manifests
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_no_manifest(data: bytes) -> None:
     with pytest.raises(ValueError, match="the manifest cannot be used"):
@@ -284,6 +285,7 @@ _ENTRIES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {
@@ -321,6 +323,7 @@ def test_manifests_that_break_parsers(tmp_path: Path, data: bytes) -> None:
     assert entry.fault
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), _JSON, max_size=3), st.floats(0, 1e9))
 def test_a_manifest_is_read_as_it_was_written(info: dict[str, Any], seconds: float) -> None:
     written = Artifact(Path("x"), recipe(), info, {"a": FileEntry(3, "0" * 64)}, round(seconds, 6))
@@ -467,6 +470,7 @@ def test_odd_names_are_refused(tmp_path: Path, name: str) -> None:
         Draft(tmp_path).file(name)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="a./\\-_ \n\0é", max_size=12))
 def test_a_name_never_leaves_its_folder(name: str) -> None:
     try:

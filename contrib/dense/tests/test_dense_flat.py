@@ -44,7 +44,7 @@ small = st.integers(-2, 2).map(float)
 def test_ties_everywhere(documents: np.ndarray, queries: np.ndarray, k: int, block: int, batch: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flat, "QUERIES", batch)
-        patch.setattr(flat, "blocks", lambda values, _=1: _blocks(values, block))
+        patch.setattr(flat, "blocks", lambda values, _: _blocks(values, block))
         run = FlatIndex(DenseVectors(documents, "dot")).search(DenseVectors(queries, "dot"), k)
     assert lists(run) == brute_force(queries @ documents.T, k)
 

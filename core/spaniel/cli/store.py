@@ -160,11 +160,13 @@ def _verify(opened: Store, entries: Sequence[Entry]) -> dict[str, list[str]]:
     hidden = not sys.stderr.isatty()
     found = {}
     with tqdm(total=total, unit="B", unit_scale=True, desc="verifying", leave=False, delay=1.0, disable=hidden) as bar:
+
+        def advance(size: int) -> None:
+            bar.update(size)
+
         for entry in entries:
             # What lies among the artifacts and is none was found when it was listed.
-            faults = (
-                [entry.fault] if entry.fault else [str(fault) for fault in opened.verify(entry.address, bar.update)]
-            )
+            faults = [entry.fault] if entry.fault else [str(fault) for fault in opened.verify(entry.address, advance)]
             found[entry.address] = faults
     return found
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +167,9 @@ class _Connection(sqlite3.Connection):
     """Closed when its thread ends or its corpus goes, wherever that is noticed."""
 
     def __del__(self) -> None:
-        self.close()
+        # One that could not be opened has nothing to close.
+        with suppress(sqlite3.ProgrammingError):
+            self.close()
 
 
 def _remove(folder: Path, process: int) -> None:

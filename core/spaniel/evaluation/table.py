@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -39,8 +38,8 @@ class Cost(NamedTuple):
 
 COSTS: Mapping[str, Cost] = {
     "ms_per_query": Cost("ms/query", "milliseconds a query", _figure),
-    "build_seconds": Cost("build", "building", lambda seconds: f"{seconds:,.1f} s"),
-    "bytes_on_disk": Cost("disk", "on disk", human_bytes),
+    "build_seconds": Cost("build", "time of building", lambda seconds: f"{seconds:,.1f} s"),
+    "bytes_on_disk": Cost("disk", "size on disk", human_bytes),
     "peak_memory_bytes": Cost("memory", "peak memory", human_bytes),
     "model_calls": Cost("calls", "model calls", lambda calls: f"{calls:,.0f}"),
 }
@@ -90,7 +89,7 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
     """
     room = max(_NARROWEST, width or shutil.get_terminal_size((200, 24)).columns)
     names = [printable(system.name) for system in comparison.systems]
-    lines = textwrap.wrap(describe_data(comparison), room)
+    lines = _wrap(describe_data(comparison), room)
     if lines:
         lines.append("")
     numbered = [f"{number} {name}" for number, name in enumerate(names, 1)] if len(names) > 1 else names
@@ -98,7 +97,7 @@ def comparison_table(comparison: Comparison, width: int | None = None) -> str:
     labelled = [["system", *numbered], *summary]
     if _breadth(labelled) > room:
         for number, name in enumerate(names, 1):
-            lines += textwrap.wrap(f"{number} {name}", room, subsequent_indent="  ", break_on_hyphens=False)
+            lines += _wrap(f"{number} {name}", room, indent="  ")
         lines.append("")
         labelled = [["", *(str(number) for number in range(1, len(names) + 1))], *summary]
     lines += _fold(labelled, room)
@@ -150,7 +149,7 @@ def _differences(comparison: Comparison, names: Sequence[str], room: int) -> lis
         ["lost", *(str(d.losses) for d in found)],
         ["effect size", *(_effect(d) for d in found)],
     ]
-    return [*textwrap.wrap(note, room), "", *_fold(columns, room)]
+    return [*_wrap(note, room), "", *_fold(columns, room)]
 
 
 def _p_value(p: float) -> str:
@@ -179,6 +178,22 @@ def _fold(columns: Sequence[Sequence[str]], room: int) -> list[str]:
                 lines.append("─" * (sum(widths) + len(_GAP) * (len(widths) - 1)))
         lines.append("")
     return lines[:-1]
+
+
+def _wrap(text: str, room: int, indent: str = "") -> list[str]:
+    """Return a text as lines that fit, counting wide letters as such; words that do not fit alone are broken."""
+    lines = [""] if text else []
+    for word in text.split():
+        if lines[-1].strip() and _width(f"{lines[-1]} {word}") <= room:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1].strip():
+            lines.append(indent)
+        for letter in word:
+            if _width(lines[-1] + letter) > room:
+                lines.append(indent)
+            lines[-1] += letter
+    return lines
 
 
 def _breadth(columns: Sequence[Sequence[str]]) -> int:

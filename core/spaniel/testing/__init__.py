@@ -16,22 +16,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spaniel.testing.bits import Bits
+    from spaniel.testing.case import Case
     from spaniel.testing.cli import Cli, Result
     from spaniel.testing.collections import VARIANTS, Collection, collection
-    from spaniel.testing.contracts import contract
+    from spaniel.testing.contracts import contract, promises
     from spaniel.testing.distributions import write_distribution
 
 _LATE = {
+    "Bits": "spaniel.testing.bits",
+    "Case": "spaniel.testing.case",
     "VARIANTS": "spaniel.testing.collections",
     "Cli": "spaniel.testing.cli",
     "Collection": "spaniel.testing.collections",
     "Result": "spaniel.testing.cli",
     "collection": "spaniel.testing.collections",
     "contract": "spaniel.testing.contracts",
+    "promises": "spaniel.testing.contracts",
     "write_distribution": "spaniel.testing.distributions",
 }
 
-__all__ = ["VARIANTS", "Cli", "Collection", "Result", "collection", "contract", "write_distribution"]
+__all__ = [
+    "VARIANTS",
+    "Bits",
+    "Case",
+    "Cli",
+    "Collection",
+    "Result",
+    "collection",
+    "contract",
+    "promises",
+    "write_distribution",
+]
 
 
 def __getattr__(name: str) -> Any:

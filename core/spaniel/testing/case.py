@@ -107,10 +107,10 @@ def expect_run(run: Any, queries: Queries, corpus: Corpus, what: str) -> Run:
 
 def expect_same_run(first: Run, second: Run, what: str) -> None:
     """Check that two runs are equal in every bit."""
-    same = all(
+    if not all(
         np.array_equal(getattr(first, field), getattr(second, field)) for field in ("offsets", "rows", "scores")
-    )
-    expect(same, f"{what}: {_difference(first, second)}")
+    ):
+        raise AssertionError(f"{what}: {_difference(first, second)}")
 
 
 def expect_close_runs(first: Run, second: Run, tolerance: float, what: str) -> None:

@@ -99,8 +99,12 @@ class Bm25Indexer:
                 for name in ("indptr", "indices", "data", "absent")
             }
             vocabulary = json.loads(artifact.file("vocabulary.json").read_text(encoding="utf-8"))
-            index = Index(**arrays, vocabulary=vocabulary, documents=int(artifact.info["documents"]), analyzer=self.analyzer)
+            index = Index(
+                **arrays, vocabulary=vocabulary, documents=int(artifact.info["documents"]), analyzer=self.analyzer
+            )
         except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(artifact.path, f"holds no BM25 index ({error}); remove it and build it again") from error
+            raise ArtifactError(
+                artifact.path, f"holds no BM25 index ({error}); remove it and build it again"
+            ) from error
         index.search([""], 1)  # compiles the kernel, or loads it compiled: part of opening, not of the first search
         return index

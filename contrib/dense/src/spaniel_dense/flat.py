@@ -57,7 +57,7 @@ class FlatIndexer:
             raise UsageError(f"flat compares dense vectors by cosine or dot, not by {source.metric}")
         advance = draft.progress(len(source), "vectors")
         lengths = np.empty(len(source), np.float32)
-        for start, block in blocks(source.values):
+        for start, block in blocks(source.values, source.values.shape[1]):
             lengths[start : start + len(block)] = np.linalg.norm(block, axis=1)
             advance(len(block))
         if not np.isfinite(lengths).all():
@@ -107,7 +107,7 @@ class FlatIndex:
     def search(self, queries: Any, k: int) -> Run:
         """Return the ``k`` best rows of each query, exactly under the tie rule.
 
-        Memory is 32 MiB and eight bytes for each query and row that is returned.
+        Memory is a few blocks, and eight bytes for each query and row that is returned.
 
         Raises:
             UsageError: the queries are no dense vectors of as many dimensions.
@@ -117,7 +117,9 @@ class FlatIndex:
         if not len(asked) or k < 1:
             return Run.empty(len(asked))
         best = Best(len(asked), k)
-        for start, block in blocks(self.vectors.values, min(len(asked), QUERIES)):
+        # A block that is converted is a copy, others are read where they lie.
+        copied = 0 if self.vectors.values.dtype == np.float32 else asked.shape[1]
+        for start, block in blocks(self.vectors.values, max(min(len(asked), QUERIES), copied)):
             scale = None if self.lengths is None else _reciprocal(self.lengths[start : start + len(block)])
             for first in range(0, len(asked), QUERIES):
                 part = slice(first, first + QUERIES)
@@ -149,9 +151,9 @@ def similarity(queries: DenseVectors, documents: DenseVectors) -> NDArray[np.flo
     return scores
 
 
-def blocks(values: NDArray[Any], queries: int = 1) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the first row and the float32 values of blocks of rows, small enough for so many queries at once."""
-    rows = max(1024, BLOCK // max(queries, values.shape[1], 1))
+def blocks(values: NDArray[Any], numbers: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the first row and the float32 values of blocks of rows; a row counts ``numbers`` of a block's."""
+    rows = max(1024, BLOCK // max(numbers, 1))
     for start in range(0, len(values), rows):
         yield start, np.asarray(values[start : start + rows], np.float32)
 

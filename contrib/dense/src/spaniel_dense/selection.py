@@ -30,27 +30,29 @@ class Best:
 
     def add(self, part: slice, scores: NDArray[np.float32], start: int) -> None:
         """Consider the scores ``(queries of part, n)`` of rows ``start`` to ``start + n``."""
-        n = scores.shape[1]
-        threshold = self._threshold[part, None]
-        if not self._seen[part].any() and n > self.k:
+        seen, n = int(self._seen[part.start]), scores.shape[1]
+        if not seen and n > self.k:
             better = scores >= np.partition(scores, n - self.k, axis=1)[:, n - self.k, None]
-        elif self._seen[part].any() and self._seen[part].min() >= self.k:
+        elif seen >= self.k:
             # A later row loses a tie, so only what is above the worst of the kept can enter.
-            better = scores > threshold
+            better = scores > self._threshold[part, None]
         else:
             better = np.ones(scores.shape, bool)
         self._seen[part] += n
-        lines, columns = np.nonzero(better)
-        counts = np.bincount(lines, minlength=len(scores))
-        if not len(lines):
+        hits = np.flatnonzero(better)
+        lines, columns = np.divmod(hits, n)
+        if not len(hits):
             return
-        keys = np.full((len(scores), self.k + int(counts.max())), _WORST, np.uint64)
-        keys[:, : self.k] = self._keys[part]
-        places = np.arange(len(lines)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keys[lines, self.k + places] = pack(scores[lines, columns], columns + start)
-        best = np.partition(keys, self.k - 1, axis=1)[:, : self.k]
-        self._keys[part] = best
-        self._threshold[part] = unpack(best[:, -1])[1]
+        counts = np.bincount(lines, minlength=len(scores))
+        kept = self.k if seen else 0
+        keys = np.full((len(scores), max(self.k, kept + int(counts.max()))), _WORST, np.uint64)
+        keys[:, :kept] = self._keys[part, :kept]
+        places = np.arange(len(hits)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keys[lines, kept + places] = pack(scores.reshape(-1)[hits], columns + start)
+        if keys.shape[1] > self.k:
+            keys = np.partition(keys, self.k - 1, axis=1)[:, : self.k]
+        self._keys[part] = keys
+        self._threshold[part] = unpack(keys.max(axis=1))[1]
 
     def sorted(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Return rows and scores, ``(queries, k)`` each, in the order of the tie rule."""

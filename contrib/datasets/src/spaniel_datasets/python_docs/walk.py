@@ -26,6 +26,7 @@ import re
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 LEFT_OUT = {
@@ -63,12 +64,17 @@ def clean(doc: str) -> str:
     return _ADDRESS.sub("", inspect.cleandoc(doc)).strip()
 
 
+def is_plain(default: Any) -> bool:
+    """Whether a default is a plain value, and no path of this machine."""
+    return isinstance(default, _PLAIN) and not (isinstance(default, str) and Path(default).is_absolute())
+
+
 def signature(thing: Any) -> str:
     """Return the signature of a callable as text, or nothing; defaults that say more of this machine are shortened."""
     try:
         found = inspect.signature(thing)
         short = [
-            p.replace(default=...) if p.default is not p.empty and not isinstance(p.default, _PLAIN) else p
+            p if p.default is p.empty or is_plain(p.default) else p.replace(default=...)
             for p in found.parameters.values()
         ]
         return _ADDRESS.sub("", str(found.replace(parameters=short)).replace("Ellipsis", "..."))
