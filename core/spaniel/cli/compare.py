@@ -13,7 +13,7 @@ from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
 from spaniel.data import OnError, read_run
 from spaniel.errors import UsageError
-from spaniel.evaluation import DEFAULT_MEASURES, SystemResult, comparison_table, parse_measures, write_report
+from spaniel.evaluation import DEFAULT_MEASURES, SystemResult, check_report_extra, comparison_table, parse_measures, write_report
 from spaniel.evaluation import compare as compare_systems
 from spaniel.evaluation import evaluate as evaluate_run
 from spaniel.record import versions
@@ -60,6 +60,8 @@ def compare(
     if baseline > len(texts):
         raise UsageError(f"--baseline {baseline}: there are {len(texts)} expressions")
     names = parse_measures(measures or DEFAULT_MEASURES)
+    if report is not None:
+        check_report_extra()
     with running(state, **settings) as context:
         # Every expression is checked before the first one runs.
         pipelines = [context.pipeline(text) for text in texts]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spaniel.testing.case import Case
     from spaniel.testing.cli import Cli, Result
     from spaniel.testing.collections import VARIANTS, Collection, collection
-    from spaniel.testing.contracts import contract, promises
+    from spaniel.testing.contracts import contract, promises_of
     from spaniel.testing.distributions import write_distribution
 
 _LATE = {
@@ -32,7 +32,7 @@ _LATE = {
     "Result": "spaniel.testing.cli",
     "collection": "spaniel.testing.collections",
     "contract": "spaniel.testing.contracts",
-    "promises": "spaniel.testing.contracts",
+    "promises_of": "spaniel.testing.contracts",
     "write_distribution": "spaniel.testing.distributions",
 }
 
@@ -45,7 +45,7 @@ __all__ = [
     "Result",
     "collection",
     "contract",
-    "promises",
+    "promises_of",
     "write_distribution",
 ]
 

@@ -17,7 +17,7 @@ Promise = Callable[[Case], None]
 _ROOMS = ("encode", "index", "retrieve", "rerank", "explain", "search_space")
 
 
-def promises(kind: str) -> Mapping[str, Promise]:
+def promises_of(kind: str) -> Mapping[str, Promise]:
     """Return what is checked for components of a kind, by name; for kinds that plugins add, what holds for all."""
     rooms = ["common", *([kind] if kind in _ROOMS else [])]
     found: dict[str, Promise] = {}
@@ -54,7 +54,7 @@ def contract(
     kind, slash, _ = component.partition("/")
     if not slash:
         raise UsageError(f"contract({component!r}): write kind and name, as in 'rerank/overlap'")
-    known = promises(kind)
+    known = promises_of(kind)
     unknown = [name for name in without if name not in known]
     if unknown:
         raise UsageError(f"there is no promise {unknown[0]!r}; there are: {', '.join(known)}")

@@ -36,7 +36,7 @@ class Grades:
     @cached_property
     def known(self) -> dict[str, dict[str, int]]:
         """Text of a query → contents of a document → grade; negative grades are 0."""
-        dataset = FolderDataset(self.config.data)
+        dataset = FolderDataset(self.config.data, store=self.context.store)
         queries, qrels = dataset.queries(self.config.split), dataset.qrels(self.config.split)
         corpus = open_corpus(self.context, dataset.documents())
         found: dict[str, dict[str, int]] = {}

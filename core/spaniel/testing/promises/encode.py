@@ -88,6 +88,9 @@ def keeps_texts_apart(case: Case) -> None:
         together = _encode(case, texts, role)
         for size in (1, 5):
             _expect_same(together, _encode(case, texts, role, size), case.tolerance, f"batches of {size}")
+        for row in range(0, len(texts), 5):
+            one = {name: vectors.take([row]) for name, vectors in together.items()}
+            _expect_same(one, _encode(case, [texts[row]], role), case.tolerance, f"text {row} with others and alone")
         backwards = _encode(case, texts[::-1], role)
         turned = {name: vectors.take(range(len(texts))[::-1]) for name, vectors in backwards.items()}
         _expect_same(together, turned, case.tolerance, "texts in another order")
