@@ -114,7 +114,7 @@ def test_empty_and_odd_texts_are_kept(tmp_path: Path) -> None:
 BAD = {
     "no id": (Document(""), "the id is ''"),
     "number": (Document(7), "the id is 7"),
-    "white space": (Document("a b"), "white space"),
+    "white space": (Document("a\tb"), "white space"),
     "line end": (Document("a\u2028b"), "white space"),
     "nul": (Document("a\0b"), "NUL"),
     "surrogate": (Document("s", "", "a\ud800"), "lone surrogate at character 1"),
@@ -148,14 +148,14 @@ def test_the_first_of_several_documents_with_one_id_is_kept(tmp_path: Path) -> N
 
 
 def test_only_the_first_ten_messages_are_kept(tmp_path: Path) -> None:
-    info = build(tmp_path, [Document("a b")] * 25).info
+    info = build(tmp_path, [Document("a\tb")] * 25).info
     assert (info["skipped"], len(info["first_skipped"]), info["documents"]) == (25, 10, 0)
 
 
 def test_a_build_that_stops_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docstore, "COMMIT", 10)
     documents = [Document(f"d{number * 37 % 100:02d}", text="x") for number in range(100)]
-    documents[15] = Document("a b")
+    documents[15] = Document("a\tb")
     written: list[str] = []
     original = docstore._checked
 

@@ -138,7 +138,7 @@ def test_a_file_that_changes_while_it_is_read(folder: Path, store: Store) -> Non
 
 def test_what_is_left_out_is_counted(folder: Path, store: Store) -> None:
     with (folder / "corpus.jsonl").open("a") as file:
-        file.write('no JSON\n{"_id": "a b", "text": ""}\n{"_id": "d1", "text": "again"}\n')
+        file.write('no JSON\n{"_id": " a", "text": ""}\n{"_id": "d1", "text": "again"}\n')
     with (folder / "queries.jsonl").open("a") as file:
         file.write("no JSON\n")
     with (folder / "qrels" / "test.tsv").open("a") as file:
@@ -173,7 +173,7 @@ def test_writers_refuse(folder: Path, tmp_path: Path) -> None:
         write_folder(folder / "corpus.jsonl", [])
     with pytest.raises(ArtifactError, match="cannot be made"):
         write_folder(folder / "corpus.jsonl" / "x", [])
-    for document in (Document("a b"), Document("a", "\ud800"), Document("a", metadata={"x": {1}})):
+    for document in (Document("a\tb"), Document("a", "\ud800"), Document("a", metadata={"x": {1}})):
         with pytest.raises(UsageError, match="document 'a"):
             write_documents(tmp_path / "new.jsonl", [Document("ok"), document])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine"]

@@ -152,3 +152,12 @@ def test_anserini_run_of_cacm(tmp_path: Path) -> None:
         per_query = evaluator.evaluate(pytrec_eval.parse_run(path.read_text().splitlines())).values()
         means = {measure: round(float(np.mean([one[measure] for one in per_query])), 4) for measure in measures}
         assert means == {"P_30": 0.1981, "map": 0.2806, "ndcg_cut_10": 0.4604}
+
+
+def test_ids_with_blanks_survive_run_files(tmp_path: Path) -> None:
+    corpus = Corpus.from_documents(Document(name) for name in ("Geneva Durben", "50% off now", "plain%20"))
+    queries = Queries.from_lists(["q 1"], ["x"])
+    run = Run.from_lists([[(0, 3.0), (1, 2.0), (2, 1.0)]])
+    write_run(tmp_path / "run", run, queries, corpus)
+    assert all(len(line.split()) == 6 for line in (tmp_path / "run").read_text().splitlines())
+    assert np.array_equal(read_run(tmp_path / "run", queries, corpus).rows, run.rows)

@@ -17,7 +17,11 @@ from spaniel.testing import Cli
 KIND_NAMES = [kind.name for kind in KINDS]
 
 
-@pytest.mark.parametrize("kind", KIND_NAMES)
+QUICK = "rerank"
+"""The kind that is tried in every run; the others take as long and differ only in their method."""
+
+
+@pytest.mark.parametrize("kind", [k if k == QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KIND_NAMES])
 def test_it_installs_and_keeps_its_promises(kind: str, tmp_path: Path, run_cli: Cli) -> None:
     if importlib.util.find_spec("hatchling") is None:
         pytest.skip("building needs hatchling in this environment")

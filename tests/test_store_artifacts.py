@@ -361,8 +361,11 @@ def test_large_artifacts_are_verified_where_they_changed(
     store = Store(tmp_path, full_check=100)
     path = store.obtain(need()).file("a.bin")
     forget()
+    stamps = tmp_path / "stamps" / f"{recipe().address}.json"
+    before = stamps.stat()
     store.find(recipe())
     assert hashed == []
+    assert stamps.stat() == before
     data, stat = path.read_bytes(), path.stat()
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -510,7 +513,21 @@ def test_a_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert read == ["corpus.jsonl"] * 2
 
 
-def test_a_source_that_was_just_written_is_not_taken_for_settled(tmp_path: Path) -> None:
+def test_a_source_that_was_just_written_is_not_taken_for_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spaniel.store import sources
+
+    def coarse(path: Path) -> tuple[int, int, int, int]:
+        """The state of a file on a disk that keeps times to two seconds."""
+        stat = path.stat()
+        return (
+            stat.st_size,
+            *(time // 2_000_000_000 * 2_000_000_000 for time in (stat.st_mtime_ns, stat.st_ctime_ns)),
+            1,
+        )
+
+    monkeypatch.setattr(sources, "state", coarse)
     source, store = tmp_path / "queries.tsv", Store(tmp_path / "store")
     for number in range(20):
         source.write_bytes(f"{number:03d}".encode())

@@ -39,7 +39,7 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
         dataset: Dataset = context.create(DATASET, stage)
         return dataset
     if path.is_dir():
-        return FolderDataset(path, on_error=on_error)
+        return FolderDataset(path, on_error=on_error, store=context.store)
     if path.exists():
         raise UsageError(f"{text} is a file; a collection is a folder with corpus.jsonl, queries.jsonl and qrels/")
     near = difflib.get_close_matches(text, known, n=1)

@@ -13,7 +13,7 @@ OnError = Literal["fail", "skip"]
 KEPT = 10
 """How many messages about what was left out are kept."""
 _DEPTH = 100
-_BREAKING = re.compile(r"[\s\0]")
+_BREAKING = re.compile(r"[^\S ]|\0|^ | $")
 
 
 class Faults:
@@ -63,7 +63,7 @@ def check_id(name: object) -> str | None:
     if not isinstance(name, str) or not name:
         return f"the id is {name!r}; an id is text of at least one character"
     if _BREAKING.search(name):
-        return f"the id {name!r} has white space or NUL, which run files cannot hold"
+        return f"the id {name!r} has white space or NUL that files cannot hold; blanks between words are allowed"
     return check_text(name)
 
 

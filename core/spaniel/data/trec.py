@@ -41,9 +41,18 @@ def write_run(path: Path, run: Run, queries: Queries, corpus: Corpus, tag: str =
             for query, position in zip(queries.ids[first:last], range(first, last), strict=True):
                 scores = strictly_decreasing(run.of(position)[1]).tolist()
                 file.writelines(
-                    f"{query} Q0 {name} {rank} {score:.9g} {tag}\n"
+                    f"{_escaped(query)} Q0 {_escaped(name)} {rank} {score:.9g} {tag}\n"
                     for rank, (score, name) in enumerate(zip(scores, names, strict=False), 1)
                 )
+
+
+def _escaped(name: str) -> str:
+    """Columns are separated by blanks, so an id with blanks is written with %20 for each."""
+    return name.replace("%", "%25").replace(" ", "%20") if " " in name else name
+
+
+def _unescaped(name: str) -> str:
+    return name.replace("%20", " ").replace("%25", "%")
 
 
 def _blocks(run: Run) -> Iterator[tuple[int, int]]:
@@ -86,12 +95,14 @@ def read_run(path: Path, queries: Queries, corpus: Corpus, on_error: OnError | F
 
     def look_up() -> None:
         found = corpus.rows(names)
+        unknown = np.flatnonzero(found < 0)
+        found[unknown] = corpus.rows([_unescaped(names[at]) for at in unknown])
         for at in np.flatnonzero(found < 0).tolist():
             faults.report(f"{path}:{lines[len(rows) + at]}", f"the collection has no document {names[at]!r}")
         rows.extend(found.tolist())
         names.clear()
 
-    positions = {name: position for position, name in enumerate(queries.ids)}
+    positions = {_escaped(name): position for position, name in enumerate(queries.ids)}
     for number, (place, line) in enumerate(read_lines(Path(path)), 1):
         if line is not None and not line.strip():
             continue

@@ -23,11 +23,26 @@ def verify(registry: Registry, status: PluginStatus) -> list[Fault]:
     paths = [("kinds", f"kind `{kind.name}`", path) for kind in status.kinds for path in kind.roles.values()]
     paths += [("commands", f"command `{command.name}`", command.callback) for command in status.commands]
     paths += [("experiments", f"check `{experiment.slug}`", experiment.run) for experiment in status.experiments]
-    found: list[Fault | None] = [*status.faults]
+    found: list[Fault | None] = [*status.faults, *_shadow_faults(registry, status)]
     for registered in status.components:
         found += [_config_fault(registered), _factory_fault(registry, registered)]
     found += [_path_fault(*path) for path in paths]
     return [fault for fault in found if fault is not None]
+
+
+def _shadow_faults(registry: Registry, status: PluginStatus) -> list[Fault]:
+    """Find modules that take the place of a hook of the same name in the entry module once they are imported."""
+    package = status.found.value.partition(":")[0]
+    faults = []
+    for hook in (*registry.kinds, "kinds", "commands", "experiments"):
+        try:
+            there = find_source(f"{package}.{hook}")
+        except Missing:
+            continue
+        if there:
+            reason = f"module `{package}.{hook}` has a hook's name: once imported it stands in the hook's place; rename it"
+            faults.append(Fault("hooks", reason))
+    return faults
 
 
 def protocol_names(kind: Kind, role: str) -> frozenset[str]:

@@ -13,7 +13,7 @@ from spaniel.store.draft import JOURNAL
 from spaniel.store.files import State, list_files, state, write_whole
 
 _verified: dict[Path, dict[str, State]] = {}
-"""What this process has verified: folder of an artifact → file → its state when it was read."""
+"""What this process knows as verified: folder of an artifact → file → its state when it was read."""
 
 
 def find_faults(
@@ -83,9 +83,10 @@ class Stamps:
             return known or {}
         try:
             stored = json.loads(self._path(artifact.address).read_bytes())
-            return {name: tuple(found) for name, found in stored.items()}
+            _verified[artifact.path] = {name: tuple(found) for name, found in stored.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}  # what was not stamped is verified
+        return _verified[artifact.path]
 
     def write(self, artifact: Artifact, states: dict[str, State]) -> None:
         """Remember the states in which an artifact's files were verified."""

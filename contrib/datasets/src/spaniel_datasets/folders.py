@@ -14,4 +14,4 @@ if TYPE_CHECKING:
 
 def dataset(config: Folder, context: Context) -> FolderDataset:
     """Return the collection."""
-    return FolderDataset(config.path, on_error=config.on_error)
+    return FolderDataset(config.path, on_error=config.on_error, store=context.store)
