@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from spaniel_text.protocol import Analyzer
 
 BATCH = 2048
-"""Queries searched at once; a batch holds eight bytes for each query and document that is returned."""
+"""Queries searched at once, at most."""
+
+RETURNED = 2**22
+"""Entries returned for a batch of queries, at most, of eight bytes each; one query may have more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,23 +53,49 @@ class Index:
         known = ids >= 0
         return np.concatenate([[0], np.cumsum(known)])[tokens.offsets].astype(np.int64), ids[known]
 
+    @cached_property
+    def _scratch(self) -> list[NDArray[np.float32]]:
+        """Arrays that no search is using, one number a document."""
+        return []
+
     def search(self, queries: Sequence[str] | Any, k: int) -> Run:
         """Return the ``k`` best documents of each query that hold at least one of its terms."""
         offsets, terms = self.terms(queries)
         constants = np.concatenate([[0], np.cumsum(self.absent[terms], dtype=np.float64)])
         constants = (constants[offsets[1:]] - constants[offsets[:-1]]).astype(np.float32)
         width = max(1, min(k, self.documents))
-        threads = numba.get_num_threads()
+        batch = max(1, min(BATCH, RETURNED // width))
         runs = []
-        for start in range(0, len(queries), BATCH):
-            end = min(start + BATCH, len(queries))
-            part = np.ascontiguousarray(offsets[start : end + 1])
-            rows, scores = search(
-                self.indptr, self.indices, self.data, self.documents, part, terms, constants[start:end], width,
-                min(threads, end - start),
-            )  # fmt: skip
+        for start in range(0, len(queries), batch):
+            end = min(start + batch, len(queries))
+            rows, scores = self._search(offsets[start : end + 1], terms, constants[start:end], width)
             runs.append(Run.from_matrix(rows, scores))
         return Run.concatenate(runs)
+
+    def _search(
+        self, offsets: NDArray[np.int64], terms: NDArray[np.int32], constants: NDArray[np.float32], width: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        rows = np.full((len(constants), width), -1, np.int32)
+        scores = np.empty((len(constants), width), np.float32)
+        threads = min(numba.config.NUMBA_NUM_THREADS, len(constants))
+
+        def share(first: int) -> None:
+            try:
+                scratch = self._scratch.pop()
+            except IndexError:
+                scratch = np.full(self.documents, -0.0, np.float32)
+            search(
+                self.indptr, self.indices, self.data, offsets, terms, constants, first, threads, scratch, rows, scores
+            )
+            self._scratch.append(scratch)
+
+        # Threads of Python's own: those of numba's parallel loops do not survive a fork, nor, on some systems, each other.
+        if threads == 1:
+            share(0)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(share, range(threads)))
+        return rows, scores
 
     def contributions(self, query: str, row: int) -> list[tuple[str, int, float]]:
         """Return, for each distinct known term of a query: the token, how often it is asked for, and what it adds."""

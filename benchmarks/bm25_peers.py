@@ -1,0 +1,89 @@
+"""BM25 beside bm25s, on the same texts and in one run: building the index, and searching it.
+
+python benchmarks/bm25_peers.py --documents 100000 --queries 2000
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bm25s
+import click
+import numba
+import numpy as np
+import Stemmer
+from spaniel import Context, Corpus, Document, Queries
+
+
+def texts_of(count: int, length: int, rng: np.random.Generator) -> list[str]:
+    """Make texts of words whose frequencies fall as Zipf's law says."""
+    ranks = 1 / np.arange(1, 50_001)
+    picked = rng.choice(50_000, size=(count, length), p=ranks / ranks.sum())
+    return [" ".join(f"word{i}" for i in line) for line in picked]
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Return how long something takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+@click.command()
+@click.option("--documents", default=100_000, show_default=True, help="Documents.")
+@click.option("--queries", default=2_000, show_default=True, help="Queries.")
+@click.option("-k", default=100, show_default=True, help="Documents retrieved.")
+@click.option("--repeats", default=5, show_default=True, help="Searches of each side, in turn.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(documents: int, queries: int, k: int, repeats: int, as_json: bool) -> None:
+    """Print seconds of both sides and their ratio (below 1: faster than bm25s)."""
+    rng = np.random.default_rng(0)
+    texts, asked = texts_of(documents, 30, rng), texts_of(queries, 6, rng)
+    corpus = Corpus.from_documents(Document(f"d{i:07d}", "", text) for i, text in enumerate(texts))
+    questions = Queries.from_lists([f"q{i}" for i in range(queries)], asked)
+    stemmer = Stemmer.Stemmer("english")
+    threads = numba.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(folder)
+        retriever = context.create("retrieve", f"bm25(k={k})")
+        (need,) = retriever.needs(corpus.need)
+        context.obtain(corpus.need)
+        ours_build = seconds(lambda: context.obtain(need))
+        index = retriever.index(corpus)
+        peer = bm25s.BM25(method="lucene", k1=1.2, b=0.75, backend="numba")
+
+        def build_peer() -> None:
+            tokens = bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False)
+            peer.index(tokens, show_progress=False)
+
+        theirs_build = seconds(build_peer)
+
+        def search_peer() -> None:
+            tokens = bm25s.tokenize(asked, stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
+            peer.retrieve(tokens, k=k, n_threads=threads, show_progress=False)
+
+        search_peer()
+        pairs = [(seconds(lambda: index.search(questions.texts, k)), seconds(search_peer)) for _ in range(repeats)]
+    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    result = {
+        "documents": documents,
+        "queries": queries,
+        "threads": threads,
+        "build_seconds": ours_build,
+        "bm25s_build_seconds": theirs_build,
+        "build_ratio": ours_build / theirs_build,
+        "search_seconds": ours,
+        "bm25s_search_seconds": theirs,
+        "search_ratio": ours / theirs,
+        "spread": [min(o / t for o, t in pairs), max(o / t for o, t in pairs)],
+    }
+    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(f"{key:<24} {v}" for key, v in result.items()))
+
+
+if __name__ == "__main__":
+    main()
