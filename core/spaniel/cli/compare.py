@@ -13,7 +13,14 @@ from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
 from spaniel.data import OnError, read_run
 from spaniel.errors import UsageError
-from spaniel.evaluation import DEFAULT_MEASURES, SystemResult, check_report_extra, comparison_table, parse_measures, write_report
+from spaniel.evaluation import (
+    DEFAULT_MEASURES,
+    SystemResult,
+    check_report_extra,
+    comparison_table,
+    parse_measures,
+    write_report,
+)
 from spaniel.evaluation import compare as compare_systems
 from spaniel.evaluation import evaluate as evaluate_run
 from spaniel.record import versions

@@ -40,7 +40,9 @@ def _shadow_faults(registry: Registry, status: PluginStatus) -> list[Fault]:
         except Missing:
             continue
         if there:
-            reason = f"module `{package}.{hook}` has a hook's name: once imported it stands in the hook's place; rename it"
+            reason = (
+                f"module `{package}.{hook}` has a hook's name: once imported it stands in the hook's place; rename it"
+            )
             faults.append(Fault("hooks", reason))
     return faults
 
