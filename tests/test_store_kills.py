@@ -28,8 +28,11 @@ def content(part: int, size: int) -> bytes:
     return random.Random(part).randbytes(size)
 
 
-def need(log: Path, size: int, pause: float = 0.0) -> Need:
-    """An artifact of several parts, and one that it is made from; what is built is appended to a log."""
+def need(log: Path, size: int, pause: float = 0.0, hold: tuple[int, Path] | None = None) -> Need:
+    """An artifact of several parts, and one that it is made from; what is built is appended to a log.
+
+    Builds pause after each block that they write; after the part that ``hold`` names they wait for its file.
+    """
 
     def source(draft: Draft) -> None:
         draft.file("documents").write_bytes(b"documents")
@@ -45,6 +48,8 @@ def need(log: Path, size: int, pause: float = 0.0) -> Need:
                         time.sleep(pause)
                 draft.finish(f"part {part}")
                 note(log, f"finished {part}")
+                if hold is not None and part == hold[0]:
+                    wait_for(hold[1].exists)
         draft.info["source"] = draft.inputs[0].address
 
     return Need(RECIPE, build, (Need(Recipe("corpus", "spaniel-x/y", "1.0"), source),))
@@ -146,7 +151,7 @@ def at_random(folder: Path) -> None:
     root, log = folder / "store", folder / "log"
     kills = 0
     while True:
-        child = fork(lambda: Store(root).obtain(need(log, size, pause=0.0002)))
+        child = fork(lambda: Store(root).obtain(need(log, size, pause=0.001)))
         time.sleep(chance.uniform(0.0, 0.1))
         os.kill(child, signal.SIGKILL)
         status = ended(child)
@@ -220,7 +225,7 @@ def race(folder: Path) -> None:
 def heir(folder: Path) -> None:
     """Kill the process that builds while another waits: the other goes on from the last finished part."""
     root, log = folder / "store", folder / "log"
-    builder = fork(lambda: Store(root).obtain(need(log, 400_000, pause=0.001)))
+    builder = fork(lambda: Store(root).obtain(need(log, 400_000, hold=(1, folder / "never"))))
     wait_for(lambda: "finished 1" in notes(log))
     waiting = fork(lambda: check_whole(Store(root).obtain(need(log, 400_000)), root, 400_000))
     time.sleep(0.1)
@@ -233,13 +238,15 @@ def heir(folder: Path) -> None:
 def held(folder: Path) -> None:
     """Remove what another process is building: refused at first, done once it has ended."""
     root, log = folder / "store", folder / "log"
-    builder = fork(lambda: Store(root).obtain(need(log, 100_000, pause=0.002)))
+    released = folder / "released"
+    builder = fork(lambda: Store(root).obtain(need(log, 100_000, hold=(0, released))))
     wait_for(lambda: "finished 0" in notes(log))
     began = time.monotonic()
     with pytest.raises(ArtifactError, match="is held by another process") as caught:
         Store(root, patience=0.1).remove(RECIPE.address)
     assert caught.value.path.endswith(f"{RECIPE.address}.lock")
     assert time.monotonic() - began < 5
+    released.touch()
     assert Store(root, patience=60).remove(RECIPE.address) == RECIPE.address
     assert ended(builder) == 0
     assert Store(root).find(RECIPE) is None
