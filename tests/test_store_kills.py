@@ -145,14 +145,14 @@ def every_step(folder: Path) -> None:
 
 
 def at_random(folder: Path) -> None:
-    """Kill one build again and again after random times; it must come to its end all the same."""
+    """Kill one build again and again after random times that grow, whatever the machine; it must come to its end all the same."""
     size = 400_000
     chance = random.Random(13)
     root, log = folder / "store", folder / "log"
     kills = 0
     while True:
         child = fork(lambda: Store(root).obtain(need(log, size, pause=0.001)))
-        time.sleep(chance.uniform(0.0, 0.1))
+        time.sleep(chance.uniform(0.0, 0.1 * (1 + kills / 5)))
         os.kill(child, signal.SIGKILL)
         status = ended(child)
         check_nothing_half_written(root)
