@@ -20,7 +20,7 @@ import torch
 from spaniel import Context
 from spaniel.data import FolderDataset
 from spaniel.indexing import open_corpus
-from spaniel_dense.locating import download_model
+from spaniel_neural.locating import download_model
 
 
 def timed(run: Callable[[], Any]) -> tuple[float, Any]:

@@ -11,42 +11,23 @@ import pytest
 from spaniel import Context
 
 WORDS = "a the dog cat ship bread star river sleeps sails shines runs in on of north winter water salt query passage :"
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 HIDDEN = 32
 
 
 def write_transformer(folder: Path, seed: int = 0, dtype: str = "float32") -> Path:
     """Write a random BERT of two layers with a tokenizer of whole words, in the layout of transformers."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from spaniel_neural.testing import write_model
 
-    words = (*SPECIAL, *WORDS.split())
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)])
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=HIDDEN,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
+    return write_model(
+        folder,
+        texts=[WORDS],
+        seed=seed,
+        dtype=getattr(torch, dtype),
+        max_length=40,
         max_position_embeddings=48,
         initializer_range=0.5,
     )
-    BertModel(config, add_pooling_layer=False).to(getattr(torch, dtype)).save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=40,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    ).save_pretrained(folder)
-    return folder
 
 
 def write_modules(

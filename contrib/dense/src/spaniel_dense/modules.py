@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from spaniel import UsageError
+from spaniel_neural.devices import autocast, choose_device, weights_dtype
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout
-from spaniel_dense.transformer import choose_device
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -41,16 +39,14 @@ class ModularTransformer:
                 'pip install "spaniel-dense[sentence-transformers]"'
             ) from error
         self.context = context
-        device = choose_device(context.device)
-        on_cpu = device.type == "cpu"
-        self.autocast = config.dtype if on_cpu and config.dtype not in ("auto", "float32") else ""
+        self.device, self.dtype = choose_device(context.device), config.dtype
         try:
             self.model: Any = SentenceTransformer(
                 str(layout.folder),
-                device=str(device),
+                device=str(self.device),
                 trust_remote_code=False,
                 local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": torch.float32 if on_cpu else config.dtype},
+                model_kwargs={"use_safetensors": True, "dtype": weights_dtype(self.device, self.dtype)},
             ).eval()
         except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
             reason = str(error).strip().split("\n")[0]
@@ -69,11 +65,8 @@ class ModularTransformer:
             return np.empty((0, self.dimensions), np.float32)
         encode = self.model.encode_query if role == "query" else self.model.encode_document
         size = self.context.batch_size or BATCH
-        with self._arithmetic():
+        with autocast(self.device, self.dtype):
             made = encode(list(texts), prompt=prompt, batch_size=size, show_progress_bar=False, convert_to_tensor=True)
         self.context.count("model calls", -(-len(texts) // size))
         vectors: NDArray[np.float32] = made.float().cpu().numpy()
         return vectors
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        return torch.autocast("cpu", getattr(torch, self.autocast)) if self.autocast else nullcontext()
