@@ -103,7 +103,9 @@ def test_empty_and_odd_texts_are_kept(tmp_path: Path) -> None:
     huge = "löng " * 400_000
     documents = [Document("empty"), Document("huge", "t", huge), Document("odd", "\0", "a\0b\r\n\u2028\U0001f436")]
     draft = build(tmp_path, documents, "fail")
-    corpus = Corpus(draft.path / docstore.FILE, documents_need(lambda: iter(()), "x", {}), 3, "")
+    corpus = Corpus(
+        draft.path / docstore.FILE, documents_need(lambda: iter(()), "x", {}), {"documents": 3, "digest": ""}
+    )
     assert corpus.documents([0, 1, 2]) == documents[::-1]
     assert corpus.contents(corpus.rows(["empty"])) == [""]
     assert (draft.info["documents"], draft.info["empty"]) == (3, 1)
@@ -142,7 +144,9 @@ def test_the_first_of_several_documents_with_one_id_is_kept(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="file:3: the document id 'b' comes twice; it was at file:1 before"):
         build(tmp_path / "fail", documents, "fail")
     draft = build(tmp_path / "skip", documents)
-    corpus = Corpus(draft.path / docstore.FILE, documents_need(lambda: iter(()), "x", {}), 2, "")
+    corpus = Corpus(
+        draft.path / docstore.FILE, documents_need(lambda: iter(()), "x", {}), {"documents": 2, "digest": ""}
+    )
     assert corpus.contents([0, 1]) == ["first", ""]
     assert (draft.info["documents"], draft.info["duplicates"], draft.info["skipped"]) == (2, 2, 0)
 
@@ -250,15 +254,15 @@ def test_damage_is_named(tmp_path: Path) -> None:
     file = draft.path / docstore.FILE
     need = documents_need(lambda: iter(()), "x", {})
     with pytest.raises(ArtifactError, match=r"corpus\.sqlite: has no row 100"):
-        Corpus(file, need, 101, "").ids([100])
+        Corpus(file, need, {"documents": 101, "digest": ""}).ids([100])
     content = bytearray(file.read_bytes())
     content[4096:] = bytes(len(content) - 4096)
     file.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"corpus\.sqlite"):
-        Corpus(file, need, 100, "").documents(range(100))
+        Corpus(file, need, {"documents": 100, "digest": ""}).documents(range(100))
     file.unlink()
     with pytest.raises(ArtifactError, match="cannot be read"):
-        Corpus(file, need, 100, "").ids([0])
+        Corpus(file, need, {"documents": 100, "digest": ""}).ids([0])
 
 
 def test_a_damaged_draft_is_removed(tmp_path: Path) -> None:

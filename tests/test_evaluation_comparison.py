@@ -43,7 +43,7 @@ def test_json_has_the_promised_shape() -> None:
     assert [(c["baseline"], c["system"], c["measure"]) for c in made["comparisons"]] == [
         ("weak", "strong", "nDCG@10"), ("weak", "strong", "AP"), ("weak", "between", "nDCG@10"), ("weak", "between", "AP"),
     ]  # fmt: skip
-    keys = {"baseline", "system", "measure", "difference", "p", "p_corrected", "wins", "ties", "losses"}
+    keys = {"baseline", "system", "measure", "difference", "p", "p_corrected", "wins", "ties", "losses", "effect_size"}
     assert all(set(entry) == keys for entry in made["comparisons"])
 
 

@@ -180,10 +180,12 @@ def test_install_passes_arguments_and_exit_codes(cli: Cli, monkeypatch: pytest.M
     monkeypatch.setattr(install.subprocess, "call", call)
     monkeypatch.setattr(install, "manager_command", lambda action, arguments: None)
     assert cli("plugins", "install", "--upgrade", "spaniel-zoo").exit_code == 7
-    assert cli("plugins", "uninstall", "-y", "zoo", "other").exit_code == 7
+    assert cli("plugins", "uninstall", "-y", "zoo").exit_code == 7
     pip = [sys.executable, "-m", "pip"]
-    assert calls == [[*pip, "install", "--upgrade", "spaniel-zoo"], [*pip, "uninstall", "-y", "spaniel-zoo", "other"]]
+    assert calls == [[*pip, "install", "--upgrade", "spaniel-zoo"], [*pip, "uninstall", "-y", "spaniel-zoo"]]
     assert cli("plugins", "uninstall", "core").exit_code == 2
+    assert "no plugin is called 'other'" in cli("plugins", "uninstall", "-y", "other").stderr
+    assert "nobody is there to answer: add -y" in cli("plugins", "uninstall", "zoo").stderr
 
 
 @pytest.mark.parametrize(

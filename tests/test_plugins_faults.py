@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from spaniel.testing import Cli, Result, write_distribution
+from spaniel.testing import Cli, Result, collection, write_distribution
 
 _HEAD = "from spaniel import Command, Component, Experiment, Kind, hookimpl\n"
 _CONFIG = """
@@ -61,6 +61,7 @@ BROKEN = {
     "syntax-error": Broken("def broken(:\n", "SyntaxError"),
     "exits": Broken("import sys\nsys.exit(4)\n", "calls sys.exit(4)"),
     "base-exception": Broken("class Odd(BaseException): pass\nraise Odd('deep')\n", "Odd: deep"),
+    "keyboard": Broken("raise KeyboardInterrupt\n", "import error: KeyboardInterrupt"),
     "endless": Broken("while True: pass\n", "endless import", "longer than"),
     "no-module": Broken("", "does not exist: there is no module not_there", value="not_there.plugin"),
     "no-attribute": Broken("", "no_attribute has no `plugin`", value="{package}:plugin"),
@@ -69,6 +70,7 @@ BROKEN = {
     # Its hooks fail.
     "hook-error": Broken(_does("raise ValueError('ouch')"), "error inside hook `rerank`"),
     "hook-exit": Broken(_does("raise SystemExit(3)"), "hook `rerank` calls sys.exit(3)"),
+    "hook-keyboard": Broken(_does("raise KeyboardInterrupt"), "error inside hook `rerank`: KeyboardInterrupt"),
     "hook-endless": Broken(_does("while True: pass"), "endless hook `rerank`", "longer than"),
     "unknown-hook": Broken(_does("yield", "rerankk"), "hook `rerankk` is not known; did you mean `rerank`?"),
     "wrong-arguments": Broken("@hookimpl\ndef rerank(config):\n    yield\n", "config"),
@@ -108,6 +110,7 @@ BROKEN = {
     "missing-experiment": _used(
         _does("yield Experiment('odd', '{package}.method:run', 'c', 'p')", "experiments"), "has no `run`", "'run'"
     ),
+    "shadowed": _used(_offers(), "module `shadowed.rerank` has a hook's name", rerank="X = 1\n"),
     "noisy": _used("print('noise')\n" + _offers(factory="'{package}.no:X'"), "wrong factory", "noisy.no"),
 }
 
@@ -248,6 +251,26 @@ def test_a_plugin_that_ends_the_process_is_named_by_check(tmp_path: Path) -> Non
     ran = Cli(tmp_path).subprocess("plugins", "check", "dies", env={"PYTHONPATH": str(tmp_path)})
     assert ran.exit_code == 1
     assert "exit code 7 while importing dies" in ran.stdout
+
+
+def test_an_observer_that_fails_is_named_and_told_no_more(tmp_path: Path) -> None:
+    watches = "from spaniel import hookimpl\n\n\n@hookimpl\ndef stage_started(stage):\n    raise ValueError('boom')\n"
+    write_distribution(tmp_path, "watches", {"watches/__init__.py": watches}, {"watches": "watches"})
+    data = collection().write(tmp_path / "data")
+    environment = {"PYTHONPATH": str(tmp_path), "SPANIEL_PLUGINS": "watches,bm25,text"}
+    ran = Cli(tmp_path / "home").subprocess("search", "bm25", str(data), "dog", env=environment)
+    assert ran.exit_code == 0
+    assert "dog-0" in ran.stdout
+    assert ran.stderr.count("boom") == 1
+    assert "observer `watches` of watches is told no more: error inside hook `stage_started`" in ran.stderr
+    strict = Cli(tmp_path / "home").subprocess(
+        "search", "bm25", str(data), "dog", env={**environment, "SPANIEL_STRICT": "1"}
+    )
+    assert strict.exit_code == 1
+    assert "Error: watches" in strict.stderr
+    checked = Cli(tmp_path / "home").subprocess("plugins", "check", "watches", env=environment)
+    assert checked.exit_code == 1
+    assert "stage_started: hook `stage_started`, told of a stage, failed: ValueError: boom" in checked.stdout
 
 
 def test_a_malformed_entry_points_file_is_a_fault_of_its_distribution(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_commands_and_experiments_have_one_holder(isolated_plugins: Registry, ki
     with pytest.raises(PluginError, match=f"{kind} `train` belongs to first, and second declares it, too"):
         isolated_plugins.register(Adds(), "second")
     if kind == "command":
-        assert [c.name for c in isolated_plugins.commands()] == ["train"]
+        assert [c.callback for c in isolated_plugins.commands() if c.name == "train"] == ["somewhere.cli:train"]
     else:
         assert [(d, e.slug) for d, e in isolated_plugins.experiments()] == [("first", "train")]
 
@@ -342,7 +342,7 @@ def test_observers_stay_when_plugins_come_and_go(isolated_plugins: Registry) -> 
 
     isolated_plugins.observe(Observer())
     isolated_plugins.register(Offers("adder"), "zoo")
-    isolated_plugins.hook.stage_progress(stage=None, done=3)
+    isolated_plugins.tell("stage_progress", stage=None, done=3)
     assert Observer.seen == [3]
 
 
@@ -369,7 +369,8 @@ def test_a_limit_is_a_number(monkeypatch: pytest.MonkeyPatch, limit: str) -> Non
 
 
 def test_what_a_user_interrupts_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_distribution(tmp_path, "slow", {"slow_plugin.py": "raise KeyboardInterrupt\n"}, {"slow": "slow_plugin"})
+    interrupts = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
+    write_distribution(tmp_path, "slow", {"slow_plugin.py": interrupts}, {"slow": "slow_plugin"})
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
         load_registry()

@@ -30,6 +30,8 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
     Raises:
         UsageError: there is no such folder or name; the message lists the names there are.
     """
+    if not text:
+        raise UsageError("a collection is a folder or a name, not an empty text")
     path = Path(text).expanduser()
     family, colon, name = text.partition(":")
     known = [r.name for r in context.registry.components(DATASET)] if DATASET in context.registry.kinds else []
@@ -44,8 +46,14 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
         raise UsageError(f"{text} is a file; a collection is a folder with corpus.jsonl, queries.jsonl and qrels/")
     near = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    names = f"names: {', '.join(sorted(known))}" if known else 'no names are known: pip install "spaniel-datasets"'
+    names = f"names: {', '.join(sorted(known))}" if known else _no_names(context)
     raise UsageError(f"there is no folder and no collection {text!r}; {hint}{names}")
+
+
+def _no_names(context: Context) -> str:
+    from spaniel.plugins.catalogue import unknown_kind
+
+    return f"no names are known without the kind {DATASET}, {unknown_kind(context.registry, DATASET)}"
 
 
 def choose_split(dataset: Dataset, split: str | None) -> str:

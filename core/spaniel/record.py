@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from spaniel.system import System, Task
 
 FORMAT = 1
-_FIELDS = {"format", "expression", "data", "split", "seed", "device", "run_sha256"}
+_TEXTS = ("expression", "data", "split", "device", "run_sha256", "run", "on_error")
+_NUMBERS = ("seed",)
+_MAPPINGS: dict[str, type | tuple[type, ...]] = {"task": object, "measures": (int, float), "made_with": str}
 
 
 def record_path(run_file: Path) -> Path:
@@ -65,11 +67,31 @@ def read_record(path: Path) -> dict[str, Any]:
         record = json.loads(where.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise ArtifactError(where, f"is no record of a run: {error}") from error
-    if not isinstance(record, dict) or not record.keys() >= _FIELDS:
+    if not isinstance(record, dict) or "format" not in record:
         raise ArtifactError(where, "is no record of a run: write one with `spaniel run … -o FILE`")
     if record["format"] != FORMAT:
-        raise ArtifactError(where, f"has format {record['format']}; this version reads {FORMAT}")
+        raise ArtifactError(where, f"has format {record['format']!r}; this version reads {FORMAT}")
+    wrong = _first_wrong(record)
+    if wrong:
+        raise ArtifactError(where, f"is damaged: its {wrong} is missing or of another type; write it again")
     return record
+
+
+def _first_wrong(record: dict[str, Any]) -> str | None:
+    """Return the first field of a record that does not hold what it should."""
+    for field in _TEXTS:
+        if not isinstance(record.get(field), str):
+            return field
+    for field in _NUMBERS:
+        if type(record.get(field)) is not int:
+            return field
+    if not (record.get("batch_size") is None or type(record["batch_size"]) is int):
+        return "batch_size"
+    for field, held in _MAPPINGS.items():
+        values = record.get(field)
+        if not isinstance(values, dict) or not all(isinstance(value, held) for value in values.values()):
+            return field
+    return None
 
 
 def versions(context: Context) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""What the core itself offers, through the same hooks as everybody's: fusion, cutting, and their explanation."""
+"""What the core itself offers, through the same hooks as everybody's: fusion, cutting, their explanation, commands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spaniel.declare import Component
+from spaniel.declare import Command, Component
 from spaniel.hookspecs import hookimpl
 
 
@@ -42,4 +42,22 @@ def explain() -> Iterator[Component]:
         factory="spaniel.builtin.parts:FusionParts",
         summary="what each fused system adds to a document's score",
         takes=("retrieve/rrf", "retrieve/weighted"),
+    )
+
+
+@hookimpl
+def commands() -> Iterator[Command]:
+    yield Command("run", "spaniel.cli.run:run", "run a pipeline on a collection and write the run")
+    yield Command("rerun", "spaniel.cli.run:rerun", "repeat a run and say whether the result is the same")
+    yield Command("compare", "spaniel.cli.compare:compare", "put pipelines side by side: quality, significance, cost")
+    yield Command("evaluate", "spaniel.cli.compare:evaluate", "measure a run file")
+    yield Command("search", "spaniel.cli.search:search", "search a collection for a text")
+    yield Command("explain", "spaniel.cli.explain:explain", "show why a document got its score")
+    yield Command("plan", "spaniel.cli.build:plan", "show what a pipeline needs and what would be built")
+    yield Command("index", "spaniel.cli.build:index", "build what a pipeline needs")
+    yield Command("components", "spaniel.cli.components:components", "list the components")
+    yield Command("plugins", "spaniel.cli.plugins:plugins", "list, check, write, install and disable plugins")
+    yield Command("store", "spaniel.cli.store:store", "list, verify, move and remove artifacts")
+    yield Command(
+        "reproduce", "spaniel.cli.reproduce:reproduce", "run a plugin's headline check beside its paper's claim"
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.common import expression_argument, json_option, on_error_option, print_json, running, running_options
 from spaniel.cli.main import State
 from spaniel.collections import find_dataset
 from spaniel.data import OnError
@@ -15,7 +15,7 @@ from spaniel.pipeline.run import build, needs
 
 
 @click.command()
-@click.argument("expression")
+@expression_argument
 @click.argument("data")
 @on_error_option
 @json_option
@@ -51,7 +51,7 @@ def plan(state: State, /, expression: str, data: str, on_error: OnError, as_json
 
 
 @click.command()
-@click.argument("expression")
+@expression_argument
 @click.argument("data")
 @on_error_option
 @json_option

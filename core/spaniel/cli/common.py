@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from spaniel.cli.main import State
 from spaniel.context import Context
+from spaniel.errors import UsageError
 from spaniel.observe import ProgressBars, Trace
+
+if TYPE_CHECKING:
+    from spaniel.data import Corpus
+    from spaniel.protocols import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +46,29 @@ on_error_option = click.option(
 )
 
 
+def read_expression(text: str) -> str:
+    """Return an expression as text; ``@FILE`` is read from a YAML file.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no pipeline.
+    """
+    if not text.startswith("@"):
+        return text
+    import yaml
+
+    from spaniel.expression import from_data
+
+    try:
+        return str(from_data(yaml.safe_load(Path(text[1:]).read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, UsageError) as error:
+        raise UsageError(f"{text[1:]} holds no pipeline that can be read: {error}") from error
+
+
+expression_argument = click.argument(
+    "expression", callback=lambda context, parameter, text: read_expression(text), metavar="EXPRESSION|@FILE.yaml"
+)
+
+
 def running_options(command: F) -> F:
     """Add the options of everything that runs components."""
     for option in reversed(_RUNNING):
@@ -48,11 +78,20 @@ def running_options(command: F) -> F:
 
 @contextmanager
 def running(
-    state: State, device: str, seed: int, batch_size: int | None, offline: bool, trace: str | None
+    state: State,
+    device: str,
+    seed: int,
+    batch_size: int | None,
+    offline: bool,
+    trace: str | None,
+    keep: int | None = None,
 ) -> Iterator[Context]:
     """Open a session with progress bars on a terminal, and write the trace at its end."""
     registry = state.registry
-    context = Context(state.store, device=device, seed=seed, batch_size=batch_size, offline=offline, registry=registry)
+    context = Context(
+        state.store, device=device, seed=seed, batch_size=batch_size, offline=offline, registry=registry, keep=keep
+    )
+    check_output(trace)
     recorder = Trace()
     if sys.stderr.isatty():
         registry.observe(ProgressBars())
@@ -63,6 +102,33 @@ def running(
     finally:
         if trace:
             recorder.save(trace)
+
+
+def check_output(path: str | Path | None) -> None:
+    """Check, before any work is done, that a file can be written where the user wants it.
+
+    Raises:
+        UsageError: its folder is not there, or cannot be written to.
+    """
+    if path is None:
+        return
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder} to write {Path(path).name} into")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} cannot be written to, so {Path(path).name} cannot go there")
+
+
+def left_out(dataset: Dataset, corpus: Corpus) -> None:
+    """Say on standard error what ``--on-error skip`` left out of a collection."""
+    info = corpus.info
+    said = {"the documents": (info.get("skipped", 0), info.get("duplicates", 0), info.get("first_skipped", []))}
+    for name, faults in getattr(dataset, "skipped", {}).items():
+        said[name] = (faults.count, faults.duplicates, faults.first)
+    for name, (malformed, duplicates, first) in said.items():
+        if malformed or duplicates:
+            what = f"{malformed:,} malformed and {duplicates:,} duplicate records were left out of {name}"
+            click.echo(f"note: {what}{', first: ' + first[0] if first else ''}", err=True)
 
 
 def print_json(data: Any) -> None:

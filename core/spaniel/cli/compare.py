@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options, split_option
+from spaniel.cli.common import (
+    check_output,
+    json_option,
+    left_out,
+    on_error_option,
+    print_json,
+    read_expression,
+    running,
+    running_options,
+    split_option,
+)
 from spaniel.cli.main import State
 from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
@@ -61,11 +71,15 @@ def compare(
 
     Differences are tested with paired randomisation tests, corrected for the number of comparisons (Holm).
     """
-    *texts, data = expressions
+    *given, data = expressions
+    texts = [read_expression(text) for text in given]
     if not texts:
         raise UsageError("compare takes at least one expression, then the collection: compare bm25 dense python-docs")
     if baseline > len(texts):
         raise UsageError(f"--baseline {baseline}: there are {len(texts)} expressions")
+    if all_pairs and baseline != 1:
+        raise UsageError("--all-pairs compares every pair, so --baseline has no meaning beside it")
+    check_output(report)
     names = parse_measures(measures or DEFAULT_MEASURES)
     if report is not None:
         check_report_extra()
@@ -75,6 +89,7 @@ def compare(
         task = open_task(context, find_dataset(context, data, on_error), split)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments, so there is nothing to compare by")
+        left_out(task.dataset, task.corpus)
         systems = [run_system(context, pipeline, task, names) for pipeline in pipelines]
         made_with = versions(context)
     results = [
@@ -122,6 +137,7 @@ def evaluate(
         task = open_task(context, find_dataset(context, data, on_error), split)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments to measure by")
+        left_out(task.dataset, task.corpus)
         run = read_run(run_file, task.queries, task.corpus)
         evaluation = evaluate_run(run, task.queries, task.corpus, task.qrels, names)
     if as_json:
@@ -134,8 +150,10 @@ def evaluate(
         print_json(result)
         return
     if per_query:
+        click.echo(f"{'query':<20} {'  '.join(evaluation.measures)}")
         for column, query in enumerate(evaluation.query_ids):
-            values = "  ".join(f"{v:.4f}" for v in evaluation.per_query[:, column])
+            pairs = zip(evaluation.measures, evaluation.per_query[:, column], strict=True)
+            values = "  ".join(f"{value:{len(name)}.4f}" for name, value in pairs)
             click.echo(f"{query:<20} {values}")
     for name, value in evaluation.means.items():
         click.echo(f"{name:<20} {value:.4f}")

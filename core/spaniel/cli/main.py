@@ -9,25 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spaniel.builtin import commands
 from spaniel.errors import PluginError, SpanielError, UsageError
 
 if TYPE_CHECKING:
+    from spaniel.declare import Command
     from spaniel.plugins import Registry
 
-COMMANDS = {
-    "run": ("spaniel.cli.run:run", "run a pipeline on a collection and write the run"),
-    "rerun": ("spaniel.cli.run:rerun", "repeat a run and say whether the result is the same"),
-    "compare": ("spaniel.cli.compare:compare", "put pipelines side by side: quality, significance, cost"),
-    "evaluate": ("spaniel.cli.compare:evaluate", "measure a run file"),
-    "search": ("spaniel.cli.search:search", "search a collection for a text"),
-    "explain": ("spaniel.cli.search:explain", "show why a document got its score"),
-    "plan": ("spaniel.cli.build:plan", "show what a pipeline needs and what would be built"),
-    "index": ("spaniel.cli.build:index", "build what a pipeline needs"),
-    "components": ("spaniel.cli.components:components", "list the components"),
-    "plugins": ("spaniel.cli.plugins:plugins", "list, check, write, install and disable plugins"),
-    "store": ("spaniel.cli.store:store", "list, verify, move and remove artifacts"),
-    "reproduce": ("spaniel.cli.reproduce:reproduce", "run a plugin's headline check beside its paper's claim"),
-}
+COMMANDS = {command.name: command for command in commands()}
 
 
 class State:
@@ -77,29 +66,29 @@ class Root(click.Group):
         return [*COMMANDS, *self._added(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        path = COMMANDS[cmd_name][0] if cmd_name in COMMANDS else self._added(ctx).get(cmd_name, ("", ""))[0]
-        if not path:
+        found = COMMANDS.get(cmd_name) or self._added(ctx).get(cmd_name)
+        if found is None:
             return None
-        module, _, name = path.partition(":")
+        module, _, name = found.callback.partition(":")
         try:
             command = getattr(import_module(module), name)
         except Exception as error:
             if cmd_name in COMMANDS:
                 raise
             raise Failure(
-                PluginError(module.partition(".")[0], f"command `{cmd_name}` failed to load: {error}")
+                PluginError(self._owner(ctx, cmd_name), f"command `{cmd_name}` failed to load: {error}")
             ) from error
         if not isinstance(command, click.Command):
-            raise Failure(PluginError(module.partition(".")[0], f"`{path}` is no click command"))
+            raise Failure(PluginError(self._owner(ctx, cmd_name), f"`{found.callback}` is no click command"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            formatter.write_dl([(command.name, command.summary) for command in COMMANDS.values()])
         added = self._added(ctx)
         if added:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, summary) for name, (_, summary) in added.items()])
+                formatter.write_dl([(command.name, command.summary) for command in added.values()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -107,10 +96,15 @@ class Root(click.Group):
         except SpanielError as error:
             raise Failure(error) from error
 
-    def _added(self, ctx: click.Context) -> dict[str, tuple[str, str]]:
+    def _owner(self, ctx: click.Context, name: str) -> str:
+        """Return the distribution that adds a command."""
+        plugins = ctx.obj.registry.plugins()
+        return next((p.distribution for p in plugins if any(c.name == name for c in p.commands)), "spaniel")
+
+    def _added(self, ctx: click.Context) -> dict[str, Command]:
         if not isinstance(ctx.obj, State):
             ctx.obj = State(ctx.params.get("store"), tuple(ctx.params.get("plugin") or ()))
-        return {c.name: (c.callback, c.summary) for c in ctx.obj.registry.commands() if c.name not in COMMANDS}
+        return {command.name: command for command in ctx.obj.registry.commands() if command.name not in COMMANDS}
 
 
 @click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -123,15 +123,17 @@ def check(context: click.Context, names: Sequence[str], time_limit: float, as_js
 @click.option(
     "-o", "--output", default=".", show_default=True, type=click.Path(file_okay=False), help="Where to put it."
 )
-def new(name: str, kind: str, output: str) -> None:
+@click.pass_obj
+def new(state: State, name: str, kind: str, output: str) -> None:
     """Write a plugin that installs, passes its tests and shows up in `spaniel components`.
 
     NAME is the name of its component, such as word-overlap.
     """
     from pathlib import Path
 
-    from spaniel.plugins.scaffold import write_plugin
+    from spaniel.plugins.scaffold import check_free, write_plugin
 
+    check_free(_load(state), name, kind)
     folder = write_plugin(name, kind, Path(output))
     click.echo(f"{folder} is ready:\n  pip install -e {folder}\n  pytest {folder}\n  spaniel components {kind}")
 
@@ -151,6 +153,9 @@ def uninstall(arguments: Sequence[str]) -> None:
     named = [distributions.get(argument, argument) for argument in arguments]
     if CORE in map(canonical, named):
         raise UsageError("spaniel itself is no plugin; remove it with the tool that installed it")
+    _named(find_entry_points(), [name for name in named if not name.startswith("-")])
+    if not sys.stdin.isatty() and not {"-y", "--yes"} & set(named):
+        raise UsageError("pip asks before it removes anything, and nobody is there to answer: add -y")
     _manage("uninstall", named)
 
 

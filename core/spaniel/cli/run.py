@@ -8,12 +8,21 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options, split_option
+from spaniel.cli.common import (
+    check_output,
+    expression_argument,
+    json_option,
+    left_out,
+    on_error_option,
+    print_json,
+    running,
+    running_options,
+    split_option,
+)
 from spaniel.cli.main import State
 from spaniel.collections import find_dataset
 from spaniel.context import Context
 from spaniel.data import OnError, read_run, write_run
-from spaniel.errors import UsageError
 from spaniel.evaluation import DEFAULT_MEASURES, parse_measures
 from spaniel.pipeline import Pipeline
 from spaniel.record import read_record, versions, write_record
@@ -30,11 +39,12 @@ def _run(
     pipeline: Pipeline = context.pipeline(expression)
     names = parse_measures(measures or DEFAULT_MEASURES)
     task = open_task(context, find_dataset(context, data, on_error), split)
+    left_out(task.dataset, task.corpus)
     return run_system(context, pipeline, task, names), task
 
 
 @click.command()
-@click.argument("expression")
+@expression_argument
 @click.argument("data")
 @click.option(
     "-o",
@@ -64,8 +74,7 @@ def run(
 
     EXPRESSION composes components, as in "bm25(k=1000) >> cut(k=100)"; DATA is a name or a folder.
     """
-    if output is not None and not output.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {output.absolute().parent} to write {output.name} into")
+    check_output(output)
     with running(state, **settings) as context:
         system, task = _run(context, expression, data, split, on_error, measures)
         if output is not None:
@@ -109,9 +118,9 @@ def rerun(state: State, record: Path, as_json: bool) -> None:
     settings = {"device": told["device"], "seed": told["seed"], "batch_size": told.get("batch_size")}
     with running(state, **settings, offline=False, trace=None) as context:
         system, task = _run(
-            context, told["expression"], told["data"], told["split"] or None, told.get("on_error", "fail"), ()
+            context, told["expression"], told["data"], told["split"] or None, told["on_error"], tuple(told["measures"])
         )
-        suffix = "".join(Path(told.get("run", "")).suffixes[-2:]) or ".trec"
+        suffix = "".join(Path(told["run"]).suffixes[-2:]) or ".trec"
         with tempfile.TemporaryDirectory() as folder:
             repeated = Path(folder) / f"run{suffix}"
             write_run(repeated, system.run, task.queries, task.corpus, tag="spaniel")
@@ -120,19 +129,23 @@ def rerun(state: State, record: Path, as_json: bool) -> None:
             same = digest_file(repeated) == told["run_sha256"]
         changed = _changes(told, versions(context), describe_task(task))
     measured = dict(system.evaluation.means) if system.evaluation else {}
-    before = told.get("measures", {})
-    differences = {name: measured[name] - before[name] for name in measured if name in before}
+    measures = {
+        name: {"before": before, "now": measured[name], "difference": measured[name] - before}
+        for name, before in told["measures"].items()
+        if name in measured
+    }
     original = record.with_suffix("") if record.suffix == ".json" else record
     queries = [] if same or not original.is_file() else _differing(original, system, task)
     if as_json:
-        print_json({"same": same, "changed": changed, "measures": differences, "queries": queries})
+        print_json({"same": same, "changed": changed, "measures": measures, "queries": queries})
     else:
         click.echo("the result is the same" if same else "the result differs")
         for line in changed:
             click.echo(f"  {line}")
         if not same:
-            for name, difference in differences.items():
-                click.echo(f"  {name:<12} {before[name]:.4f} → {measured[name]:.4f} ({difference:+.4f})")
+            for name, values in measures.items():
+                change = f"{values['before']:.4f} → {values['now']:.4f} ({values['difference']:+.4f})"
+                click.echo(f"  {name:<12} {change}")
             if queries:
                 click.echo(f"  {len(queries)} queries have another order, first {', '.join(queries[:5])}")
     if not same:
@@ -140,14 +153,14 @@ def rerun(state: State, record: Path, as_json: bool) -> None:
 
 
 def _changes(told: dict[str, Any], now: dict[str, str], task: dict[str, Any]) -> list[str]:
-    then = told.get("made_with", {})
+    then = told["made_with"]
     lines = [
         f"{name} was {then.get(name, 'absent')} and is {now.get(name, 'absent')}"
         for name in sorted(then.keys() | now.keys())
         if then.get(name) != now.get(name)
     ]
     for what in ("corpus_digest", "queries_digest"):
-        if told.get("task", {}).get(what) != task[what]:
+        if told["task"].get(what) != task[what]:
             lines.append(f"{what.replace('_', ' ')} is another: the collection has changed")
     return lines
 

@@ -130,9 +130,11 @@ def export(opened: Store, address: str, file: Path) -> None:
 @click.pass_obj
 def import_(opened: Store, file: Path) -> None:
     """Take an artifact from FILE; it appears verified and whole, or not at all."""
+    before = {entry.address for entry in opened.list() if not entry.unfinished}
     artifact = opened.import_(file)
     recipe = artifact.recipe
-    click.echo(f"{artifact.address[:_SHORT]}  {recipe.type} {recipe.component} {recipe.version}")
+    was_there = "  (was there already)" if artifact.address in before else ""
+    click.echo(f"{artifact.address[:_SHORT]}  {recipe.type} {recipe.component} {recipe.version}{was_there}")
 
 
 @store.command()

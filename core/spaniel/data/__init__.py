@@ -9,7 +9,7 @@ from spaniel.data.fusion import fuse_rrf, fuse_weighted
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.readers import read_documents, read_qrels, read_queries, read_records
-from spaniel.data.run import Run
+from spaniel.data.run import MalformedRun, Run
 from spaniel.data.topk import topk
 from spaniel.data.trec import read_run, write_run
 from spaniel.data.vectors import (
@@ -34,6 +34,7 @@ __all__ = [
     "Faults",
     "FolderDataset",
     "Located",
+    "MalformedRun",
     "MultiVectors",
     "OnError",
     "Qrels",

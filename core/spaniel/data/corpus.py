@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,13 +44,15 @@ class Corpus:
     Attributes:
         need: how it is obtained; its recipe's address identifies it in other recipes.
         digest: digest of the ids, titles, texts and metadata in row order.
+        info: what was noted when it was read: documents, characters, and what was left out.
     """
 
-    def __init__(self, path: Path, need: Need, size: int, digest: str) -> None:
+    def __init__(self, path: Path, need: Need, info: Mapping[str, Any]) -> None:
         self.need = need
-        self.digest = digest
+        self.info = info
+        self.digest: str = info["digest"]
         self._path = path
-        self._size = size
+        self._size: int = info["documents"]
         self._local = threading.local()
 
     @classmethod
@@ -63,7 +65,7 @@ class Corpus:
         size, digest = artifact.info.get("documents"), artifact.info.get("digest")
         if not isinstance(size, int) or not isinstance(digest, str):
             raise ArtifactError(artifact.path, "holds no document store; remove it and build it again")
-        return cls(artifact.file(FILE), need, size, digest)
+        return cls(artifact.file(FILE), need, artifact.info)
 
     @classmethod
     def from_documents(cls, documents: Iterable[Document]) -> Corpus:
@@ -80,7 +82,7 @@ class Corpus:
             _remove(draft.path, os.getpid())
             raise
         need = documents_need(lambda: iter(kept), "spaniel/memory", {"digest": draft.info["digest"]})
-        corpus = cls(draft.path / FILE, need, draft.info["documents"], draft.info["digest"])
+        corpus = cls(draft.path / FILE, need, draft.info)
         weakref.finalize(corpus, _remove, draft.path, os.getpid())
         return corpus
 
@@ -130,6 +132,20 @@ class Corpus:
             sql = "SELECT id, title, text, metadata FROM documents WHERE row >= ? AND row < ? ORDER BY row"
             yield Batch(start, [_document(record) for record in self._query(sql, (start, start + size))])
             start += size
+
+    def mask(self, condition: str, values: Sequence[Any]) -> NDArray[np.bool_]:
+        """Return for which rows a condition over the columns of the document store holds: ``(len(self),)`` bool.
+
+        Args:
+            condition: SQL of the caller's own; what comes from elsewhere is bound to its places.
+            values: what is bound, see :func:`spaniel.data.filters.to_sql`.
+        """
+        found = np.zeros(self._size, bool)
+        for start in range(0, self._size, _ASK):
+            sql = f"SELECT row FROM documents WHERE row >= ? AND row < ? AND {condition}"
+            rows = self._query(sql, (start, start + _ASK, *values))
+            found[np.fromiter((row for (row,) in rows), np.int64, len(rows))] = True
+        return found
 
     def _fetch(self, rows: Sequence[int] | NDArray[Any], columns: str) -> list[tuple[Any, ...]]:
         array = np.asarray(rows, dtype=np.int64)

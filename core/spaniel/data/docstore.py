@@ -93,7 +93,11 @@ def build_store(documents: Iterator[Located], draft: Draft, faults: Faults) -> N
     with _translated(staged):
         if not draft.done(_SORTED):
             advance = draft.progress(None, "documents")
-            _stage(_checked(documents, faults), staged, advance)
+            try:
+                _stage(_checked(documents, faults), staged, advance)
+            except UsageError:
+                staged.unlink(missing_ok=True)
+                raise
             facts = _sort(staged, target, faults)
             with closing(sqlite3.connect(target)) as store, store:
                 store.execute("CREATE TABLE facts (json TEXT NOT NULL)")

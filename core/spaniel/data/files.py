@@ -7,7 +7,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -144,4 +144,6 @@ def write_text(path: Path) -> Iterator[IO[str]]:
     except OSError as error:
         raise ArtifactError(path, f"cannot be written ({error.strerror or error})") from error
     finally:
-        draft.unlink(missing_ok=True)
+        # A folder that cannot be written holds no draft, and may say so in its own way.
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)

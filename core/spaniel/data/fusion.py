@@ -75,6 +75,11 @@ def _sum(
     for part, floor, factor in zip(parts, floors, factors, strict=True):
         values = floor[queries]
         values[positions[start : start + len(part)]] = part
-        total += factor * values
+        with np.errstate(over="ignore", invalid="ignore"):
+            total += factor * values
         start += len(part)
+    if len(total) and not np.abs(total).max() <= np.finfo(np.float32).max:
+        raise UsageError(
+            "a sum of weighted scores is infinite or too large for 32 bits: choose smaller weights, or a norm"
+        )
     return Run.build(np.searchsorted(queries, np.arange(len(runs[0]) + 1)), keys % width, total)

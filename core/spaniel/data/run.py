@@ -15,6 +15,15 @@ from spaniel.errors import UsageError
 Norm = Literal["min-max", "z-score", "softmax", "none"]
 
 
+class MalformedRun(UsageError):
+    """A list that no run can have: the position of its query, and what is wrong with it."""
+
+    def __init__(self, query: int, problem: str) -> None:
+        super().__init__(f"the list of query {query} {problem}")
+        self.query = query
+        self.problem = problem
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """Ranked lists, always in order: score descending, then row ascending (document id descending, trec_eval's rule).
@@ -55,10 +64,10 @@ class Run:
         # The largest value is NaN where any is.
         if len(values) and np.isnan(values.max()):
             query = _owner(bounds, int(np.flatnonzero(np.isnan(values))[0]))
-            raise UsageError(f"the list of query {query} has a score that is not a number (NaN)")
+            raise MalformedRun(query, "has a score that is not a number (NaN)")
         twice = first_duplicate(bounds, documents)
         if twice is not None:
-            raise UsageError(f"the list of query {twice[0]} has row {twice[1]} twice")
+            raise MalformedRun(twice[0], f"has row {twice[1]} twice")
         unordered = find_unordered(bounds, documents, values)
         if len(unordered):
             documents, values = sort_lists(bounds, documents, values, unordered)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,21 +64,30 @@ def write_qrels(path: Path, qrels: Qrels, trec: bool = False) -> None:
 def write_folder(
     path: Path, documents: Iterable[Document], queries: Queries | None = None, qrels: Mapping[str, Qrels] | None = None
 ) -> None:
-    """Write a collection as a folder in BEIR layout; ``qrels`` maps splits to judgments.
+    """Write a collection as a folder in BEIR layout, which appears whole; ``qrels`` maps splits to judgments.
 
     Raises:
         UsageError: something is there already, or a document is malformed.
         ArtifactError: a file cannot be written.
     """
-    path = Path(path)
+    path = Path(path).absolute()
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(f"{path} is there already and not empty; nothing is overwritten")
-        (path / "qrels").mkdir(parents=True) if qrels else path.mkdir(parents=True, exist_ok=True)
+        (draft / "qrels").mkdir(parents=True) if qrels else draft.mkdir(parents=True)
+        write_documents(draft / "corpus.jsonl", documents)
+        if queries is not None:
+            write_queries(draft / "queries.jsonl", queries)
+        for split, judged in (qrels or {}).items():
+            write_qrels(draft / "qrels" / f"{split}.tsv", judged)
+        if path.exists():
+            # The user may be standing in this folder, so it is filled rather than replaced.
+            for part in sorted(draft.iterdir()):
+                part.replace(path / part.name)
+        else:
+            draft.replace(path)
     except OSError as error:
         raise ArtifactError(path, f"cannot be made ({error.strerror or error})") from error
-    write_documents(path / "corpus.jsonl", documents)
-    if queries is not None:
-        write_queries(path / "queries.jsonl", queries)
-    for split, judged in (qrels or {}).items():
-        write_qrels(path / "qrels" / f"{split}.tsv", judged)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)

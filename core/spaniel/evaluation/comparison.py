@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
@@ -73,8 +73,7 @@ class Difference:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        keys = ("baseline", "system", "measure", "difference", "p", "p_corrected", "wins", "ties", "losses")
-        return {key: getattr(self, key) for key in keys}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from spaniel.data.files import write_text
 from spaniel.errors import UsageError
 from spaniel.evaluation.charts import Bars, bars, largest_change, scatter
 from spaniel.evaluation.comparison import SIGNIFICANT, Comparison, Difference
-from spaniel.evaluation.table import COSTS, costs_measured, describe_data, write_cost
+from spaniel.evaluation.table import COSTS, costs_measured, describe_data, p_value, write_cost
 
 _LARGEST = 5
 """Queries listed of those that gain most, and of those that lose most."""
@@ -79,6 +79,7 @@ def write_report(
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["p_value"] = p_value
     template = environment.from_string(files(__package__).joinpath("report.html").read_text(encoding="utf-8"))
     costs = costs_measured(comparison)
     page = template.render(

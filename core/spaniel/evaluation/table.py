@@ -142,8 +142,8 @@ def _differences(comparison: Comparison, names: Sequence[str], room: int) -> lis
     columns = [
         [f"Δ {main}", *(f"{numbers[d.system]} − {numbers[d.baseline]}" for d in found)],
         ["", *(f"{d.difference:+.4f}{'*' if d.significant else ' '}" for d in found)],
-        ["p", *(_p_value(d.p) for d in found)],
-        ["p corrected", *(_p_value(d.p_corrected) for d in found)],
+        ["p", *(p_value(d.p) for d in found)],
+        ["p corrected", *(p_value(d.p_corrected) for d in found)],
         ["won", *(str(d.wins) for d in found)],
         ["tied", *(str(d.ties) for d in found)],
         ["lost", *(str(d.losses) for d in found)],
@@ -152,7 +152,8 @@ def _differences(comparison: Comparison, names: Sequence[str], room: int) -> lis
     return [*_wrap(note, room), "", *_fold(columns, room)]
 
 
-def _p_value(p: float) -> str:
+def p_value(p: float) -> str:
+    """Return a p-value as it is printed."""
     return f"{p:.4f}" if p >= 0.0001 else "<0.0001"
 
 

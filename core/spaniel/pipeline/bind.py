@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from spaniel.config import Config, Reference, references
 from spaniel.errors import UsageError
-from spaniel.expression import Chain, Expression, Stage, parse
-from spaniel.expression.parser import point_out
-from spaniel.expression.tree import Span, as_expression
+from spaniel.expression import Chain, Expression, Stage, from_data, parse
+from spaniel.expression.tokens import point_out
+from spaniel.expression.tree import Span
 from spaniel.plugins import Registered, Registry
+from spaniel.plugins.catalogue import unknown_kind
 from spaniel.store import canonical_json
 
 
@@ -86,8 +87,8 @@ class Pipeline:
             yield from stage.walk()
 
 
-def bind_pipeline(expression: Expression | str, registry: Registry) -> Pipeline:
-    """Check a whole pipeline.
+def bind_pipeline(expression: Expression | str | list[Any] | dict[str, Any], registry: Registry) -> Pipeline:
+    """Check a whole pipeline, given as an expression, as its text, or as plain data (see :func:`from_data`).
 
     Raises:
         UsageError: one message with every fault, each with its place underlined.
@@ -126,8 +127,8 @@ def bind(kind: str, expression: Expression | str, registry: Registry) -> Bound:
 class _Checker:
     """Walks an expression, collecting every fault with its place."""
 
-    def __init__(self, registry: Registry, expression: Expression | str) -> None:
-        root = as_expression(expression)
+    def __init__(self, registry: Registry, expression: Any) -> None:
+        root = from_data(expression)
         # What was built in Python or YAML has no text to underline, so its printed form stands in.
         self.root = root if root.source is not None else parse(str(root))
         self.registry = registry
@@ -255,14 +256,18 @@ class _Checker:
             near = difflib.get_close_matches(field, model.model_fields, n=1)
             hint = f", did you mean `{near[0]}`?" if near else ";"
             self.fault(stage, f"`{stage.name}` has no option `{field}`{hint} it has {_allowed(model)}", span)
+        elif detail["type"] == "missing" and field == model.inputs_field:
+            self.fault(
+                stage, f"`{stage.name}` works on pipelines: name them in its parentheses, as in `{stage.name}(bm25)`"
+            )
         elif detail["type"] == "missing":
             self.fault(stage, f"`{stage.name}` needs the option `{field}`", span)
-        elif not field:
-            self.fault(stage, f"options of `{stage.name}`: {detail['msg']}", span)
+        elif detail["type"] == "value_error":
+            what = f"option `{field}`" if field else "options"
+            self.fault(stage, f"{what} of `{stage.name}`: {detail['ctx']['error']}", span)
         else:
-            self.fault(
-                stage, f"option `{field}` of `{stage.name}`: {detail['msg']}, not {_shown(detail['input'])}", span
-            )
+            wanted = str(detail["msg"]).replace("valid tuple", "list")
+            self.fault(stage, f"option `{field}` of `{stage.name}`: {wanted}, not {_shown(detail['input'])}", span)
 
     def reference(
         self, stage: Stage, field: str, demand: Reference, expression: Expression, behind: bool
@@ -270,7 +275,7 @@ class _Checker:
         unknown = [kind for kind in demand.kinds if kind not in self.registry.kinds]
         if unknown:
             message = f"option `{field}` of `{stage.name}` needs a component of kind {unknown[0]}"
-            self.fault(stage, f"{message}, which no installed distribution adds")
+            self.fault(stage, f"{message}, {unknown_kind(self.registry, unknown[0])}")
             return None
         if all(kind in self.stage_kinds for kind in demand.kinds):
             return self.pipeline(expression, behind)
@@ -303,5 +308,5 @@ def _allowed(model: type[Config]) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = str(value) if isinstance(value, Stage | Chain) else repr(value)
+    text = str(value) if isinstance(value, Stage | Chain) else repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spaniel.context import blame
+from spaniel.data import MalformedRun
+from spaniel.errors import PluginError
 from spaniel.memory import PeakMemory
 from spaniel.pipeline.bind import Bound, Pipeline
 from spaniel.store import Artifact, Need, canonical_json
@@ -95,11 +97,15 @@ def _run_stage(
     memory = PeakMemory()
     started = time.perf_counter()
     with context.stage(str(bound.expression), len(queries), "queries") as stage, memory, blame(distribution, what):
-        if bound.kind == "rerank":
-            result = component.rerank(queries, run, corpus)
-        else:
-            result = component.retrieve(queries, corpus, run)
-        _check(result, queries, corpus)
+        try:
+            if bound.kind == "rerank":
+                result = component.rerank(queries, run, corpus)
+            else:
+                result = component.retrieve(queries, corpus, run)
+            _check(result, queries, corpus)
+        except MalformedRun as error:
+            name = queries.ids[error.query] if error.query < len(queries) else error.query
+            raise PluginError(distribution, f"{what}: its list for the query {name!r} {error.problem}") from error
     seconds = time.perf_counter() - started - stage.loading + stage.replayed
     return result, StageCost(stage.name, seconds, memory.peak, dict(stage.cost))
 

@@ -61,6 +61,14 @@ def unknown(registry: Registry, kinds: Sequence[str], name: str) -> str:
     return f"no {wanted} is called `{name}`; {hint}{_left_out(registry)}"
 
 
+def unknown_kind(registry: Registry, kind: str) -> str:
+    """Say why a kind is not there, and how to get it."""
+    holders = sorted(set(catalogue().get(kind, {}).values()))
+    if not holders:
+        return "which no installed distribution adds"
+    return f"which {holders[0]} adds, {_way_to(registry, holders[0])}"
+
+
 def _way_to(registry: Registry, distribution: str) -> str:
     """Say how to get a component of a distribution that does not offer it here."""
     states = {status.state: status for status in registry.plugins() if status.distribution == distribution}

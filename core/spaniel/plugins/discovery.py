@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spaniel.errors import UsageError
-from spaniel.plugins.faults import Faulty, TimeLimit
+from spaniel.plugins.faults import Faulty, Interrupted, TimeLimit
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -175,7 +175,8 @@ def _import_file(path: str) -> ModuleType:
 def within_limits(seconds: float) -> Iterator[None]:
     """Interrupt what takes longer than ``seconds``, and keep what it prints out of standard output.
 
-    Only the main thread can be interrupted, and only where there are signals; elsewhere there is no limit.
+    Only the main thread can be interrupted, and only where there are signals; elsewhere there is no limit. The user's
+    own interruption comes as :class:`Interrupted`, so that a plugin's ``raise KeyboardInterrupt`` is not taken for it.
     """
     import signal
     import threading
@@ -191,13 +192,21 @@ def within_limits(seconds: float) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         raise TimeLimit(f"it takes longer than {seconds:g} s (SPANIEL_IMPORT_LIMIT)")
 
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     handler = signal.signal(signal.SIGALRM, stop)
+    if is_default:
+        signal.signal(signal.SIGINT, interrupt)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         spent = seconds - signal.setitimer(signal.ITIMER_REAL, 0)[0]
         signal.signal(signal.SIGALRM, handler)
+        if is_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if left:  # an alarm that somebody else had set still comes
             signal.setitimer(signal.ITIMER_REAL, max(left - spent, 1e-3), interval)
         sys.stdout = output

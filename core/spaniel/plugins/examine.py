@@ -10,17 +10,20 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from spaniel.errors import PluginError
+from spaniel.observe import Stage
 from spaniel.plugins.discovery import CORE, Found, file_plugin, find_entry_points, import_limit, import_plugin
 from spaniel.plugins.faults import Fault, Faulty, import_fault, one_line
 from spaniel.plugins.registered import Registered, resolve
 from spaniel.plugins.registry import Registry
 from spaniel.plugins.source import HEAVY
-from spaniel.plugins.status import PluginStatus
-from spaniel.plugins.verify import protocol_names
+from spaniel.plugins.status import PluginStatus, hooks_of
+from spaniel.plugins.verify import protocol_names, shadow_faults
 
 NO_LIMIT = 1e5
 """Seconds; the parent has the clock."""
@@ -44,7 +47,7 @@ class Report:
 
     def attempt(self, stage: str, what: str, work: Callable[..., Any], *arguments: Any) -> None:
         """Call something that may fail in any way."""
-        self.write(doing=what)
+        self.write(doing=f"checking {what}")
         try:
             work(*arguments)
         except Faulty as error:
@@ -71,7 +74,7 @@ def examine(found: Found, report: Report) -> None:
         report.fault(Fault("import", reason))
     report.write(doing="calling its hooks")
     registry, status = _load(found)
-    for fault in status.faults:
+    for fault in (*status.faults, *shadow_faults(registry, status)):
         report.fault(fault)
     report.write(components=[f"{r.kind}/{r.name}" for r in status.components])
     for registered in status.components:
@@ -84,6 +87,8 @@ def examine(found: Found, report: Report) -> None:
         report.attempt("commands", f"command `{command.name}`", _check_command, command.callback)
     for check in status.experiments:
         report.attempt("experiments", f"check `{check.slug}`", _check_callable, check.run)
+    for event, observe in _observers(found):
+        report.attempt(event, f"hook `{event}`, told of a stage,", observe)
     for name, load in _other_entry_points(found):
         report.attempt("entry point", name, load)
     report.write(done=True)
@@ -172,6 +177,18 @@ def _check_command(path: str) -> None:
 def _check_callable(path: str) -> None:
     if not callable(resolve(path)):
         raise Faulty("experiments", f"`{path}` cannot be called")
+
+
+def _observers(found: Found) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Yield each observer's hook of a plugin, and a call of it with a stage that has failed."""
+    stage = Stage("bm25", "search", 2, "queries")
+    facts = {"stage": stage, "done": 1, "seconds": 0.5, "error": RuntimeError("an example")}
+    hooks = hooks_of(import_plugin(found))
+    for event in ("stage_started", "stage_progress", "stage_finished"):
+        if event in hooks:
+            function = hooks[event].function
+            known = [name for name in signature(function).parameters if name in facts]
+            yield event, partial(function, **{name: facts[name] for name in known})
 
 
 def _other_entry_points(found: Found) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -47,6 +47,10 @@ class TimeLimit(BaseException):
     """A plugin took too long; a BaseException, so that no plugin's own ``except Exception`` stops it."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user interrupted what a plugin was doing, which the plugin's own ``raise KeyboardInterrupt`` is not."""
+
+
 def import_fault(found: Found, error: BaseException) -> Fault:
     """Say what went wrong while a plugin's module was imported."""
     module = found.value.partition(":")[0]

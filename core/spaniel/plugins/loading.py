@@ -38,6 +38,8 @@ def load_registry(
         for status in failed:
             raise plugin_error(status.found, status.faults[0])
     if warn:
+        if discover:
+            _warn_of_unknown(found)
         for status in failed:
             print(f"warning: {_left_out(status)}", file=sys.stderr)
     for path in files:
@@ -55,6 +57,15 @@ def switched_off(found: Iterable[Found]) -> list[Found]:
         return one.is_called(not_these) or (only is not None and not one.is_called(only))
 
     return [one for one in found if one.distribution != CORE and is_off(one)]
+
+
+def _warn_of_unknown(found: Iterable[Found]) -> None:
+    every = list(found)
+    for variable in ("SPANIEL_PLUGINS", "SPANIEL_DISABLE"):
+        unknown = [name for name in settings.listed(variable) or () if not any(one.is_called({name}) for one in every)]
+        if unknown:
+            named = ", ".join(sorted(unknown))
+            print(f"warning: {variable} names {named}, which no installed plugin is called", file=sys.stderr)
 
 
 def _left_out(status: PluginStatus) -> str:

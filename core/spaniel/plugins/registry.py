@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from spaniel.kinds import KINDS
 from spaniel.plugins.conflicts import Name, conflicts
 from spaniel.plugins.declarations import check_command, check_component, check_experiment, check_kind
 from spaniel.plugins.discovery import IMPORT_LIMIT, Found, canonical, import_plugin, within_limits
-from spaniel.plugins.faults import Fault, Faulty, hook_fault, import_fault
+from spaniel.plugins.faults import Fault, Faulty, Interrupted, hook_fault, import_fault
 from spaniel.plugins.registered import Registered
 from spaniel.plugins.status import Plugin, PluginStatus, hooks_of
 from spaniel.plugins.versions import check_version
@@ -53,15 +54,26 @@ class Registry:
         """Name → kind: the core's six, then those that plugins add."""
         return self._kinds
 
-    @property
-    def hook(self) -> Any:
-        """The hooks, for telling observers."""
-        return self._manager.hook
-
     def observe(self, observer: object) -> None:
         """Add an observer of running pipelines."""
         self._manager.register(observer)
         self._observers.append(observer)
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Tell the observers that something has happened; one that fails is named on standard error, and told no more.
+
+        Args:
+            event: the name of an observer's hook, such as ``"stage_started"``.
+            facts: its arguments.
+
+        Raises:
+            PluginError: an observer of a plugin fails, and ``SPANIEL_STRICT=1``.
+        """
+        for implementation in reversed(getattr(self._manager.hook, event).get_hookimpls()):
+            try:
+                implementation.function(*(facts[name] for name in implementation.argnames))
+            except Exception as error:
+                self._dismiss(implementation.plugin, hook_fault(event, error))
 
     def plugins(self) -> list[PluginStatus]:
         """Return every plugin that was found, in the order of loading."""
@@ -143,6 +155,19 @@ class Registry:
             del self._plugins[key]
         self._settle()
 
+    def _dismiss(self, observer: object, fault: Fault) -> None:
+        self._manager.unregister(observer)
+        self._observers = [one for one in self._observers if one is not observer]
+        plugin = next((plugin for plugin in self._plugins.values() if plugin.module is observer), None)
+        if plugin is None:
+            name = type(observer).__name__
+        else:
+            plugin.fault = fault
+            if os.environ.get("SPANIEL_STRICT") == "1":
+                raise plugin_error(plugin.found, fault)
+            name = f"`{plugin.found.name}` of {plugin.found.distribution}"
+        print(f"warning: observer {name} is told no more: {fault.reason}", file=sys.stderr)
+
     # Loading
 
     def _add(self, plugin: Plugin) -> None:
@@ -163,7 +188,7 @@ class Registry:
         try:
             with within_limits(self._limit):
                 work(plugin)
-        except KeyboardInterrupt:
+        except Interrupted:
             raise
         except BaseException as error:
             at_import = plugin.stage == "import"

@@ -15,9 +15,28 @@ from string import Template
 from spaniel import __version__
 from spaniel.errors import UsageError
 from spaniel.kinds import KINDS
+from spaniel.plugins.catalogue import owner
+from spaniel.plugins.registry import Registry
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _RESERVED = ("true", "false", "null", "spaniel")
+
+
+def check_free(registry: Registry, name: str, kind: str) -> None:
+    """Check that nothing installed, and nothing of the project, has the name that a new plugin would have.
+
+    Raises:
+        UsageError: something has; the message says what.
+    """
+    slug = name.removeprefix("spaniel-")
+    taken = next((s for s in registry.plugins() if s.distribution == f"spaniel-{slug}" or s.name == slug), None)
+    if taken is not None:
+        raise UsageError(
+            f"{name!r} is taken: {taken.distribution} is installed; a plugin of that name would replace it"
+        )
+    holder = owner(kind, slug) or next((r.distribution for r in registry.components(kind) if r.name == slug), None)
+    if holder is not None:
+        raise UsageError(f"{name!r} is taken: {holder} offers a component of kind {kind} with this name")
 
 
 def write_plugin(name: str, kind: str, output: Path) -> Path:

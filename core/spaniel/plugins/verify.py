@@ -11,7 +11,7 @@ from functools import cache
 from spaniel.declare import Kind
 from spaniel.errors import PluginError
 from spaniel.plugins.discovery import import_limit, within_limits
-from spaniel.plugins.faults import Fault, TimeLimit, one_line
+from spaniel.plugins.faults import Fault, Interrupted, TimeLimit, one_line
 from spaniel.plugins.registered import Registered
 from spaniel.plugins.registry import Registry
 from spaniel.plugins.source import Missing, definition, describe_class, find_source, heavy_imports, parse
@@ -23,14 +23,14 @@ def verify(registry: Registry, status: PluginStatus) -> list[Fault]:
     paths = [("kinds", f"kind `{kind.name}`", path) for kind in status.kinds for path in kind.roles.values()]
     paths += [("commands", f"command `{command.name}`", command.callback) for command in status.commands]
     paths += [("experiments", f"check `{experiment.slug}`", experiment.run) for experiment in status.experiments]
-    found: list[Fault | None] = [*status.faults, *_shadow_faults(registry, status)]
+    found: list[Fault | None] = [*status.faults, *shadow_faults(registry, status)]
     for registered in status.components:
         found += [_config_fault(registered), _factory_fault(registry, registered)]
     found += [_path_fault(*path) for path in paths]
     return [fault for fault in found if fault is not None]
 
 
-def _shadow_faults(registry: Registry, status: PluginStatus) -> list[Fault]:
+def shadow_faults(registry: Registry, status: PluginStatus) -> list[Fault]:
     """Find modules that take the place of a hook of the same name in the entry module once they are imported."""
     package = status.found.value.partition(":")[0]
     faults = []
@@ -79,7 +79,7 @@ def _config_fault(registered: Registered) -> Fault | None:
 
         with within_limits(import_limit()):
             registered.config_model()
-    except KeyboardInterrupt:
+    except Interrupted:
         raise
     except Missing as error:
         return Fault("config", f"{what}, but {error}")

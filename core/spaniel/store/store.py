@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from spaniel.errors import ArtifactError, PluginError
+from spaniel.errors import ArtifactError, PluginError, UsageError
 from spaniel.store.artifact import MANIFEST, Artifact, FileEntry, read_manifest, render_manifest
 from spaniel.store.digests import Advance, canonical_json, digest_files
 from spaniel.store.draft import JOURNAL, Draft, Progress
@@ -135,6 +135,12 @@ class Store:
             draft = Draft(folder, inputs, progress)
         try:
             need.build(draft)
+        except UsageError:
+            # What was malformed will have another address once it is mended: a draft without files is for nobody.
+            draft.pause()
+            if not list_files(folder, besides=(JOURNAL,))[0]:
+                _discard(folder)
+            raise
         except BaseException as error:
             draft.pause()
             if isinstance(error, OSError) and is_disk_failure(error, folder):

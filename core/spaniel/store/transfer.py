@@ -57,7 +57,7 @@ def write_archive(artifact: Artifact, target: Path) -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise explain(error, target.parent, "nothing was left behind") from error
-        raise UsageError(f"{error.filename or target} cannot be written: {error.strerror}") from error
+        raise UsageError(f"{target} cannot be written: {error.strerror}") from error
     finally:
         draft.unlink(missing_ok=True)
 

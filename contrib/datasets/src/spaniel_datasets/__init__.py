@@ -46,9 +46,9 @@ def dataset() -> Iterator[Component]:
         factory="spaniel_datasets.folders:dataset",
         summary="a folder in BEIR layout",
     )
-    from spaniel_datasets.registered import registered
+    from spaniel_datasets.registered import known
 
-    for name, path in registered().items():
+    for name, path in known().items():
         yield Component(
             name,
             config="spaniel_datasets.config:Folder",

@@ -13,6 +13,7 @@ from spaniel.cli.main import State
 from spaniel.collections import DATASET, find_dataset
 from spaniel.data import Corpus, FolderDataset, write_folder
 from spaniel.indexing import open_corpus
+from spaniel.plugins import Registered
 from spaniel.protocols import Dataset
 
 from spaniel_datasets import registered
@@ -32,9 +33,18 @@ def list_(state: State, as_json: bool) -> None:
     if as_json:
         print_json([{"name": r.name, "distribution": r.distribution, "summary": r.component.summary} for r in found])
         return
-    width = max(len(r.name) for r in found)
-    for r in found:
-        click.echo(f"{r.name:<{width}}  {r.component.summary}")
+    names = [r.name if _stands_alone(r) else f"{r.name}:…" for r in found]
+    width = max(map(len, names))
+    for name, r in zip(names, found, strict=True):
+        click.echo(f"{name:<{width}}  {r.component.summary}")
+
+
+def _stands_alone(registered: Registered) -> bool:
+    """Whether a collection is named by its name alone, and not as ``family:name``."""
+    if not registered.component.config:
+        return True
+    fields = registered.config_model().model_fields
+    return not any(field.is_required() and name not in registered.component.options for name, field in fields.items())
 
 
 @datasets.command()

@@ -34,6 +34,17 @@ def registered() -> dict[str, str]:
     return names
 
 
+def known() -> dict[str, str]:
+    """Return name → folder; where the file is damaged that is said on standard error, and nothing is known."""
+    import sys
+
+    try:
+        return registered()
+    except ArtifactError as error:
+        print(f"warning: the names that you gave to collections are lost for now: {error}", file=sys.stderr)
+        return {}
+
+
 def add(name: str, folder: Path) -> None:
     """Register a folder under a name.
 

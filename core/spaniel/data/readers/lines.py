@@ -12,6 +12,8 @@ from spaniel.data.files import read_lines
 
 Raw = tuple[str, dict[str, Any] | str]
 """The place of a record, and its fields or what is wrong with it."""
+IDS = ("_id", "id", "docid", "docno", "doc_id", "query_id", "qid")
+"""Fields that can hold the id of a record; the first that is there does."""
 UNDECODABLE = "the bytes are no UTF-8"
 
 

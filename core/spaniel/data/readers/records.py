@@ -10,12 +10,10 @@ from spaniel.data.document import Document
 from spaniel.data.faults import Faults, OnError, as_faults, check_id, check_metadata, check_text
 from spaniel.data.files import PACKED
 from spaniel.data.queries import Queries
-from spaniel.data.readers.lines import Raw, read_jsonl, read_msmarco, read_topics
+from spaniel.data.readers.lines import IDS, Raw, read_jsonl, read_msmarco, read_topics
 from spaniel.data.readers.tables import read_csv, read_parquet, read_tsv
 from spaniel.errors import UsageError
 
-IDS = ("_id", "id", "docid", "docno", "doc_id", "query_id", "qid")
-"""Fields that can hold the id; the first that is there does."""
 TEXTS = ("text", "contents", "body", "query")
 """Fields that can hold the text; the first that is there does."""
 FORMATS: Mapping[str, Callable[[Path], Iterator[Raw]]] = {

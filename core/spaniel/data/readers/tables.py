@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spaniel.data.files import read_lines
-from spaniel.data.readers.lines import UNDECODABLE, Raw
+from spaniel.data.readers.lines import IDS, UNDECODABLE, Raw
 from spaniel.errors import UsageError
 
 _ROWS = 256
@@ -65,6 +65,8 @@ def _read_table(path: Path, **dialect: Any) -> Iterator[Raw]:
 def _checked_header(place: str, header: list[str], problem: str) -> list[str]:
     if problem or not header or len(set(header)) < len(header):
         raise UsageError(f"{place}: {problem or f'expected a header of different names, not {header}'}")
+    if not set(header) & set(IDS):
+        raise UsageError(f"{place}: expected a header with one of {', '.join(IDS)}, not {', '.join(header)}")
     return header
 
 
