@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaniel.errors import UsageError
-from spaniel.expression import Chain, Stage, from_data, parse, to_data
+from spaniel.expression import Chain, Hole, Stage, from_data, parse, to_data
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,4})?(/[a-z]{1,4})?", fullmatch=True).filter(
     lambda n: n not in {"true", "false", "null"}
@@ -165,3 +165,76 @@ def test_deep_or_long_text_is_a_usage_error(text: str) -> None:
 def test_values_that_no_expression_holds_are_refused(value) -> None:
     with pytest.raises(UsageError, match="no value of an option"):
         Stage("a", x=value)
+
+
+HOLES = st.one_of(
+    st.builds(Hole),
+    st.builds(Hole, kind=st.sampled_from(["rerank", "search_space"])),
+    st.tuples(st.integers(-99, 99), st.integers(1, 9)).map(lambda p: Hole(ends=(p[0], p[0] + p[1]))),
+    st.tuples(st.floats(1e-9, 1e9), st.floats(1.1, 9)).map(lambda p: Hole(ends=(p[0], p[0] * p[1]), log=True)),
+    st.lists(
+        st.one_of(SCALARS, EXPRESSIONS.filter(lambda e: str(e) not in "truefalsenull")), min_size=1, max_size=3
+    ).map(lambda values: Hole(choices=tuple(v if not isinstance(v, str) else Stage("x", text=v) for v in values))),
+)
+
+
+@given(HOLES, EXPRESSIONS)
+@settings(max_examples=300, deadline=None)
+def test_expressions_with_holes_print_and_parse(hole: Hole, expression) -> None:
+    for made in (
+        Stage("a", b=hole, c=[1, hole]),
+        Stage("a") >> hole,
+        Stage("weighted", hole, expression, weights=[hole if hole.is_value else 1, 0.5]),
+    ):
+        assert parse(str(made), holes=True) == made
+        with pytest.raises(UsageError, match="holes are for"):
+            parse(str(made))
+
+
+@given(st.text("abk12.=()[],>%+*?\"' -", max_size=40))
+@settings(max_examples=1000, deadline=None)
+def test_text_close_to_the_grammar_of_holes_parses_or_is_a_usage_error(text: str) -> None:
+    try:
+        expression = parse(text, holes=True)
+    except UsageError:
+        return
+    assert parse(str(expression), holes=True) == expression
+
+
+@pytest.mark.parametrize(
+    ("text", "python"),
+    [
+        ("bm25(k1=?, b=?[0..1])", Stage("bm25", k1=Hole(), b=Hole(ends=(0, 1)))),
+        ("bm25(k1=?[0.1..10, log])", Stage("bm25", k1=Hole(ends=(0.1, 10.0), log=True))),
+        ("bm25 >> ?rerank", Stage("bm25") >> Hole(kind="rerank")),
+        ("?[bm25, b(k=?)]", Hole(choices=(Stage("bm25"), Stage("b", k=Hole())))),
+        (
+            "?[0..1] * a + 0.5 * b",
+            Stage("weighted", "a", "b", weights=[Hole(ends=(0, 1)), 0.5]),
+        ),
+        ("?[a, b] * 0.5", Stage("weighted", Hole(choices=(Stage("a"), Stage("b"))), weights=[0.5])),
+    ],
+)
+def test_holes_from_text(text: str, python) -> None:
+    assert parse(text, holes=True) == python
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "marked"),
+    [
+        ("a(k=?[2..1])", "smaller to a larger", "2..1"),
+        ("a(k=?[0..1, log])", "begins above 0", "0..1"),
+        ("a(k=?[1..2, lin])", "only `log`", "lin"),
+        ("a(k=?[])", "something to choose from", "[]"),
+        ("? * (0.5 * a + b)", "its one weight", "0.5 * a + b"),
+        ("a(k=0..1)", "not `0..1`", "0..1"),
+    ],
+)
+def test_a_fault_of_a_hole_is_underlined(text: str, said: str, marked: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text, holes=True)
+    message, line, marks = str(caught.value).split("\n")
+    assert said in message
+    assert line[marks.index("^") : marks.index("^") + marks.count("^")].strip("()") == marked
+    with pytest.raises(UsageError, match="no plain data"):
+        to_data(Stage("a") >> Hole())

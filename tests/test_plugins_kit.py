@@ -15,6 +15,7 @@ from spaniel import Component, Config, Context, Contribution, Corpus, Explanatio
 from spaniel import hookimpl as implements
 from spaniel.data import DenseVectors, save_vectors, topk
 from spaniel.plugins import Registry
+from spaniel.protocols import Axis
 from spaniel.rerank import PointwiseReranker
 from spaniel.testing import Bits, Case, Cli, collection, contract, oracles, promises_of
 
@@ -49,6 +50,8 @@ class Indexer:
 
     can_add = False
     can_delete = False
+    can_filter = False
+    recall = 1.0
 
     def __init__(self, config: Any, context: Context) -> None:
         self.context = context
@@ -73,6 +76,8 @@ class Index:
         return len(self.values)
 
     def search(self, queries: Any, k: int) -> Run:
+        if not isinstance(queries, DenseVectors) or queries.values.shape[1] != self.values.shape[1]:
+            raise UsageError("these are other queries")
         return Run.from_matrix(*topk(queries.values @ self.values.T, k))
 
 
@@ -127,7 +132,7 @@ class Walk:
     def __init__(self, config: Any, context: Context) -> None:
         pass
 
-    def start(self, space: Any, rng: np.random.Generator) -> None:
+    def start(self, space: Any, rng: np.random.Generator, seeds: Any = ()) -> None:
         self.space, self.rng = space, rng
 
     def ask(self) -> Any:
@@ -135,6 +140,13 @@ class Walk:
 
     def tell(self, candidate: Any, score: float) -> None:
         pass
+
+    def state(self) -> Any:
+        return self.rng.bit_generator.state
+
+    def restore(self, space: Any, state: Any) -> None:
+        self.space, self.rng = space, np.random.default_rng()
+        self.rng.bit_generator.state = state
 
 
 class Options(Config):
@@ -322,6 +334,21 @@ class Strays(Walk):
         return [2]
 
 
+class Restarts(Walk):
+    def restore(self, space: Any, state: Any) -> None:
+        self.space, self.rng = space, np.random.default_rng(0)
+
+
+class Misplaces(Space):
+    axes = tuple(Axis(str(place), 2) for place in range(6))
+
+    def place(self, candidate: Any) -> list[float]:
+        return candidate[::-1]  # type: ignore[no-any-return]
+
+    def at(self, point: Any) -> Any:
+        return list(point)
+
+
 class Eager(Lengths):
     def __init__(self, config: Any, context: Context) -> None:
         super().__init__(config, context)
@@ -379,6 +406,8 @@ BAD: list[tuple[str, type, str]] = [
     ("search_space", Unnumbered, "scores are numbers"),
     ("search_space", Undirected, "scores are numbers"),
     ("search_space", Strays, "asks for valid candidates"),
+    ("search_space", Restarts, "goes on from its state"),
+    ("search_space", Misplaces, "places its candidates"),
 ]
 
 

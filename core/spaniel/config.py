@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 from pydantic.json_schema import WithJsonSchema
 
 from spaniel.errors import UsageError
 from spaniel.expression import Chain, Stage, from_data
 
-__all__ = ["Config", "Reference", "ref", "references"]
+__all__ = ["Config", "Expression", "Filter", "Reference", "ref", "references"]
 
 
 class Config(BaseModel):
@@ -41,6 +41,20 @@ Expression = Annotated[
     WithJsonSchema({"type": "string", "format": "spaniel-expression"}),
 ]
 """Field type of a reference to another component: text, plain data and expressions are accepted."""
+
+
+def _check_filter(text: str) -> str:
+    from spaniel.data.filters import parse_filter
+
+    try:
+        parse_filter(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+Filter = Annotated[str, AfterValidator(_check_filter)]
+"""Field type of a filter over the documents' metadata, see :mod:`spaniel.data.filters`; checked before anything loads."""
 
 
 class Reference(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from spaniel.expression import Expression
 from spaniel.observe import Stage
 from spaniel.pipeline.bind import Bound, Pipeline, bind, bind_pipeline
 from spaniel.plugins import Registry, load_registry
+from spaniel.recent import Recent
 from spaniel.store import Artifact, Need, Store, default_root
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from spaniel.data import Corpus, Queries, Run
 
 T = TypeVar("T")
+_DEVICE = re.compile(r"(?:auto|cpu|cuda|mps|xpu)(?::\d+)?")
 
 
 class Context:
@@ -34,6 +37,8 @@ class Context:
         batch_size: texts or pairs per batch, for components that leave it open; ``None`` lets them choose.
         offline: whether components may reach the network.
         registry: the components; by default those of the installed distributions.
+        keep: how many results, objects and opened artifacts are kept at the most, each, for a session that runs very
+            many pipelines; what was not used for longest is forgotten first. ``None`` keeps all.
     """
 
     def __init__(
@@ -45,19 +50,23 @@ class Context:
         batch_size: int | None = None,
         offline: bool = False,
         registry: Registry | None = None,
+        keep: int | None = None,
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(f"the batch size must be at least 1, not {batch_size}")
+        for what, number in (("the batch size", batch_size), ("what a session keeps", keep)):
+            if number is not None and number < 1:
+                raise UsageError(f"{what} must be at least 1, not {number}")
+        if not _DEVICE.fullmatch(device):
+            raise UsageError(f"{device!r} is no device; there are auto, cpu, cuda, cuda:1, mps, xpu")
         self.store = store if isinstance(store, Store) else Store(store if store is not None else default_root())
         self.device = device
         self.seed = seed
         self.batch_size = batch_size
         self.offline = offline
         self.registry = registry if registry is not None else load_registry()
-        self._objects: dict[str, Any] = {}
-        self._memo: dict[str, tuple[Any, float, Mapping[str, float]]] = {}
+        self._objects: Recent[str, Any] = Recent(keep)
+        self._memo: Recent[str, tuple[Any, float, Mapping[str, float]]] = Recent(keep)
         self._stages: list[Stage] = []
-        self._opened: dict[tuple[str, str], Any] = {}
+        self._opened: Recent[tuple[str, str], Any] = Recent(keep)
 
     # Components
 
@@ -65,8 +74,8 @@ class Context:
         """Check a component of one kind; see :func:`spaniel.pipeline.bind`."""
         return bind(kind, expression, self.registry)
 
-    def pipeline(self, expression: Expression | str | Pipeline) -> Pipeline:
-        """Check a pipeline; see :func:`spaniel.pipeline.bind_pipeline`."""
+    def pipeline(self, expression: Expression | str | list[Any] | dict[str, Any] | Pipeline) -> Pipeline:
+        """Check a pipeline: text, an expression, or plain data as YAML holds it; see :func:`spaniel.pipeline.bind_pipeline`."""
         return expression if isinstance(expression, Pipeline) else bind_pipeline(expression, self.registry)
 
     def create(self, kind: str, expression: Expression | str) -> Any:
@@ -80,11 +89,13 @@ class Context:
 
     def make(self, bound: Bound) -> Any:
         """Return the object that a checked component's factory makes, once in a session."""
-        if bound.digest not in self._objects:
-            factory = bound.registered.resolve_factory()
-            with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
-                self._objects[bound.digest] = factory(bound.config, self)
-        return self._objects[bound.digest]
+        if bound.digest in self._objects:
+            return self._objects[bound.digest]
+        factory = bound.registered.resolve_factory()
+        with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
+            made = factory(bound.config, self)
+        self._objects[bound.digest] = made
+        return made
 
     # Artifacts
 
@@ -109,10 +120,12 @@ class Context:
     def opened(self, artifact: Artifact, how: str, open_: Callable[[Artifact], Any]) -> Any:
         """Return what ``open_`` makes of an artifact, once in a session for each ``how``."""
         key = (artifact.address, how)
-        if key not in self._opened:
-            with self.stage(f"open {artifact.recipe.component}", phase="load"):
-                self._opened[key] = open_(artifact)
-        return self._opened[key]
+        if key in self._opened:
+            return self._opened[key]
+        with self.stage(f"open {artifact.recipe.component}", phase="load"):
+            made = open_(artifact)
+        self._opened[key] = made
+        return made
 
     # Running
 
@@ -128,12 +141,11 @@ class Context:
     def stage(self, name: str, total: int | None = None, unit: str = "", phase: str = "search") -> Iterator[Stage]:
         """Tell the observers that a stage runs; :meth:`advance` and :meth:`count` refer to the innermost one."""
         stage = Stage(name, phase, total, unit)
-        hook = self.registry.hook
         self._stages.append(stage)
         started = time.perf_counter()
         failure: BaseException | None = None
         try:
-            hook.stage_started(stage=stage)
+            self.registry.tell("stage_started", stage=stage)
             yield stage
         except BaseException as error:
             failure = error
@@ -144,7 +156,7 @@ class Context:
             self.replay(stage.replayed, stage.cost)
             if self._stages:
                 self._stages[-1].loading += stage.loading if phase != "load" else seconds
-            hook.stage_finished(stage=stage, seconds=seconds, error=failure)
+            self.registry.tell("stage_finished", stage=stage, seconds=seconds, error=failure)
 
     @property
     def is_running(self) -> bool:
@@ -154,7 +166,7 @@ class Context:
     def advance(self, done: int) -> None:
         """Report that ``done`` more units of the innermost stage are finished."""
         if self._stages:
-            self.registry.hook.stage_progress(stage=self._stages[-1], done=done)
+            self.registry.tell("stage_progress", stage=self._stages[-1], done=done)
 
     def count(self, what: str, amount: float = 1) -> None:
         """Add to the cost of the innermost stage: ``"model calls"``, ``"texts encoded"``, ``"pairs scored"`` …"""

@@ -56,7 +56,7 @@ def test_planning_loads_and_builds_nothing(
     def refuse(*_: Any) -> None:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr("spaniel_dense.transformer._load", refuse)
+    monkeypatch.setattr("spaniel_neural.loading.load_transformer", refuse)
     needs = running.needs(context, context.pipeline(stage(plain_model)), corpus.need)
     assert [need.recipe.type for need in needs] == ["corpus", "vectors", "index"]
     assert not any(context.store.has(need.recipe.address) for need in needs)

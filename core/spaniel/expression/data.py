@@ -15,7 +15,7 @@ from typing import Any
 
 from spaniel.errors import UsageError
 from spaniel.expression.parser import parse
-from spaniel.expression.tree import INPUTS, MAX_DEPTH, Chain, Expression, Node, Stage, Value
+from spaniel.expression.tree import INPUTS, MAX_DEPTH, Chain, Expression, Hole, Node, Stage, Value
 
 _CHAIN = ">>"
 
@@ -63,7 +63,13 @@ def _value(value: Any, depth: int) -> Any:
 
 
 def to_data(node: Expression) -> Any:
-    """Return plain data from which :func:`from_data` makes an equal expression."""
+    """Return plain data from which :func:`from_data` makes an equal expression.
+
+    Raises:
+        UsageError: the expression has a hole.
+    """
+    if isinstance(node, Hole):
+        raise UsageError(f"`{node}` is a hole, which has no plain data: only a search takes it")
     if isinstance(node, Chain):
         return [to_data(stage) for stage in node.stages]
     options: dict[str, Any] = {INPUTS: [to_data(i) for i in node.inputs]} if node.inputs else {}

@@ -7,6 +7,10 @@ Grammar, with Python's precedence::
     product = item (("*" | "%") item)*
     item    = number | string | "[" value,* "]" | "(" chain ")" | name [ "(" argument,* ")" ]
     argument = [option "="] chain
+
+In the expression of a search an item may also be a hole::
+
+    hole    = "?" [ name | "[" low ".." high [ "," "log" ] "]" | "[" value,* "]" ]
 """
 
 from __future__ import annotations
@@ -16,27 +20,26 @@ import re
 from typing import NamedTuple, NoReturn
 
 from spaniel.errors import UsageError
-from spaniel.expression.tree import INPUTS, MAX_DEPTH, NAME, OPTION, RESERVED, Chain, Expression, Span, Stage, Value
+from spaniel.expression.tokens import Token, point_out, tokenize
+from spaniel.expression.tree import (
+    HOLE,
+    INPUTS,
+    MAX_DEPTH,
+    OPTION,
+    RESERVED,
+    WEIGHTED,
+    Chain,
+    Expression,
+    Hole,
+    Span,
+    Stage,
+    Value,
+    is_sum,
+)
 
 MAX_LENGTH = 100_000
 MAX_DIGITS = 300
 _MAX_PARENTHESES = 2 * MAX_DEPTH + 10
-
-_TOKEN = re.compile(
-    rf"""(?P<space>\s+)
-    |(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![\w.]))
-    |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    |(?P<name>{NAME.pattern})
-    |(?P<mark>>>|[%+*()\[\],=])""",
-    re.VERBOSE | re.DOTALL | re.ASCII,
-)
-
-
-class _Token(NamedTuple):
-    type: str
-    text: str
-    start: int
-    end: int
 
 
 class _Item(NamedTuple):
@@ -46,56 +49,35 @@ class _Item(NamedTuple):
     span: Span
 
 
-def point_out(source: str, span: Span, message: str) -> str:
-    """Return the message with the place underlined beneath the line of the source that holds it."""
-    start = min(span[0], len(source))
-    line_start = source.rfind("\n", 0, start) + 1
-    line_end = source.find("\n", start)
-    line = source[line_start : line_end if line_end >= 0 else len(source)]
-    column = start - line_start
-    width = max(1, min(span[1], line_start + len(line)) - start)
-    visible = "".join(c if c.isprintable() else " " for c in line)
-    return f"{message}\n  {visible}\n  {' ' * column}{'^' * width}"
-
-
-def parse(text: str) -> Expression:
+def parse(text: str, holes: bool = False) -> Expression:
     """Parse an expression.
+
+    Args:
+        text: the expression.
+        holes: whether it may have holes, as that of a search.
 
     Raises:
         UsageError: where the text is no expression; the message underlines the place.
     """
     if len(text) > MAX_LENGTH:
         raise UsageError(f"an expression has at most {MAX_LENGTH} characters, not {len(text)}")
-    parser = _Parser(text)
+    parser = _Parser(text, holes)
     item = parser.chain()
     parser.expect_end()
     return parser.as_expression(item)
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, holes: bool) -> None:
         self.text = text
-        self.tokens = self.tokenize()
+        self.tokens = tokenize(text, holes)
         self.at = 0
         self.depth = 0
 
     def fail(self, message: str, span: Span) -> NoReturn:
         raise UsageError(point_out(self.text, span, message))
 
-    def tokenize(self) -> list[_Token]:
-        tokens, at = [], 0
-        while at < len(self.text):
-            match = _TOKEN.match(self.text, at)
-            if match is None:
-                what = "text without a closing quote" if self.text[at] in "\"'" else f"unexpected {self.text[at]!r}"
-                self.fail(f"{what}; text that is no plain name needs quotes", (at, at + 1))
-            if match.lastgroup != "space":
-                tokens.append(_Token(str(match.lastgroup), match.group(), match.start(), match.end()))
-            at = match.end()
-        tokens.append(_Token("end", "", len(self.text), len(self.text) + 1))
-        return tokens
-
-    def peek(self) -> _Token:
+    def peek(self) -> Token:
         return self.tokens[self.at]
 
     def take(self, mark: str) -> bool:
@@ -152,19 +134,34 @@ class _Parser:
             if self.take("*"):
                 right = self.item()
                 left, weight = _number(item.value), _number(right.value)
+                self.check_weights(item, right)
                 if left is not None:
                     item = self.place(self.as_expression(right) * left, start)
                 elif weight is not None:
                     item = self.place(self.as_expression(item) * weight, start)
+                elif isinstance(item.value, Hole) and item.value.is_value:
+                    weighed = Stage(WEIGHTED, self.as_expression(right), weights=[item.value])
+                    item = self.place(weighed, start)
                 else:
                     self.fail("`*` weighs a component by a number, as in `0.3 * bm25`", (start, right.span[1]))
             elif self.take("%"):
                 right = self.item()
                 if not isinstance(right.value, int) or isinstance(right.value, bool):
                     self.fail("`%` cuts after a whole number of documents, as in `bm25 % 50`", right.span)
+                if right.value < 0:
+                    self.fail("`%` cuts after 0 documents or more", right.span)
                 item = self.place(self.as_expression(item) % right.value, start)
             else:
                 return item
+
+    def check_weights(self, *items: _Item) -> None:
+        """Refuse to weigh a sum where a weight of it, or the weight itself, is a hole."""
+        for item, other in (items, items[::-1]):
+            if isinstance(item.value, Stage) and is_sum(item.value):
+                weights = item.value.options["weights"]
+                holes = [other.value, *(weights if isinstance(weights, tuple) else ())]
+                if any(isinstance(weight, Hole) for weight in holes):
+                    self.fail("where weights are holes, give each part its one weight", item.span)
 
     def item(self) -> _Item:
         token = self.peek()
@@ -190,9 +187,11 @@ class _Parser:
             return item
         if self.take("["):
             return self.values(token.start)
-        self.fail(f"expected a component or a value, not {_name(token)}", span)
+        if self.take(HOLE):
+            return self.hole(token.start)
+        self.fail(f"expected a component or a value, not {_name(token)}; text that is no plain name needs quotes", span)
 
-    def string(self, token: _Token) -> str:
+    def string(self, token: Token) -> str:
         text = token.text
         if text[0] == "'":
             inner = re.sub(r"\\(.)", lambda m: "'" if m[1] == "'" else m[0], text[1:-1], flags=re.DOTALL)
@@ -202,12 +201,50 @@ class _Parser:
         except ValueError as error:
             self.fail(f"malformed text: {error}", (token.start, token.end))
 
-    def values(self, start: int) -> _Item:
+    def hole(self, start: int) -> _Item:
+        token = self.peek()
+        if token.type == "name":
+            self.at += 1
+            return self.place(Hole(kind=token.text), start)
+        if not self.take("["):
+            return self.place(Hole(), start)
+        if self.peek().type == "range":
+            return self.place(self.range(), start)
+        choices = self.values(token.start, collapse=False)
+        if not choices.value:
+            self.fail("a hole needs something to choose from, as in `?[a, b]`, `?[0.4..2.0]`", choices.span)
+        assert isinstance(choices.value, tuple)
+        return self.place(Hole(choices=choices.value), start)
+
+    def range(self) -> Hole:
+        token = self.peek()
+        span = (token.start, token.end)
+        self.at += 1
+        texts = token.text.split("..")
+        if len(token.text) > MAX_DIGITS:
+            self.fail(f"a range has at most {MAX_DIGITS} digits", span)
+        whole = not any(c in text for text in texts for c in ".eE")
+        low, high = (int(text) if whole else float(text) for text in texts)
+        log = False
+        if self.take(","):
+            log = self.peek().text == "log"
+            if not log:
+                self.fail("behind a range only `log` can stand", (self.peek().start, self.peek().end))
+            self.at += 1
+        self.expect("]", "behind the range of a hole")
+        if not low < high or high == float("inf"):
+            self.fail("a range goes from a smaller to a larger number", span)
+        if log and low <= 0:
+            self.fail("a range in logarithms begins above 0", span)
+        return Hole(ends=(low, high), log=log)
+
+    def values(self, start: int, collapse: bool = True) -> _Item:
         values: list[Value] = []
         while not self.take("]"):
             if values:
                 self.expect(",", "between the values of a list")
-            values.append(_collapse(self.chain().value))
+            value = self.chain().value
+            values.append(_collapse(value) if collapse else value)
         return _Item(tuple(values), (start, self.tokens[self.at - 1].end))
 
     def name(self) -> _Item:
@@ -251,14 +288,14 @@ class _Parser:
 
 
 def _collapse(value: Value) -> Value:
-    return value.name if isinstance(value, Stage) and not value.inputs and not value.options else value
+    return value.name if type(value) is Stage and not value.inputs and not value.options else value
 
 
 def _number(value: Value) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _name(token: _Token) -> str:
+def _name(token: Token) -> str:
     return "the end" if token.type == "end" else f"`{token.text}`"
 
 

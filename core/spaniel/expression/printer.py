@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from spaniel.expression.tree import CUT, NAME, RESERVED, Chain, Expression, Node, Stage, Value, is_sum
+from spaniel.expression.tree import CUT, HOLE, NAME, RESERVED, Chain, Expression, Hole, Node, Stage, Value, is_sum
 
 
 def print_expression(node: Expression) -> str:
@@ -41,9 +41,17 @@ def _sum(stage: Stage) -> str:
 
 
 def _call(stage: Stage) -> str:
+    if isinstance(stage, Hole):
+        return _hole(stage)
     arguments = [print_expression(i) for i in stage.inputs]
     arguments += [f"{key}={_value(value)}" for key, value in stage.options.items()]
     return f"{stage.name}({', '.join(arguments)})" if arguments else stage.name
+
+
+def _hole(hole: Hole) -> str:
+    if hole.ends is not None:
+        return f"{HOLE}[{hole.ends[0]!r}..{hole.ends[1]!r}{', log' if hole.log else ''}]"
+    return HOLE + (hole.kind or (f"[{', '.join(map(_value, hole.choices))}]" if hole.choices else ""))
 
 
 def _value(value: Value) -> str:

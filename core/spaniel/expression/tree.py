@@ -6,6 +6,8 @@ The operators are sugar over them, in Python as in text, with Python's precedenc
     a % 50           Chain(a, cut(k=50))
     0.3 * a          weighted(a, weights=[0.3])
     0.3 * a + b      weighted(a, b, weights=[0.3, 1])
+
+A hole, ``?``, stands in an expression for a choice that a search makes; nothing but a search takes one.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ RESERVED = {"true": True, "false": False, "null": None}
 WEIGHTED = "weighted"
 CUT = "cut"
 INPUTS = "inputs"
+HOLE = "?"
 MAX_DEPTH = 30
 
 
@@ -74,6 +77,8 @@ class Node:
     def __mul__(self, weight: float) -> Stage:
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise UsageError(f"a weight must be a number, not {weight!r}")
+        if any(isinstance(w, Hole) for w, _ in _terms(self)):
+            raise UsageError(f"the weights of `{self}` are holes: give each part its one weight")
         return _sum([(weight * w, expression) for w, expression in _terms(self)])
 
     __rmul__ = __mul__
@@ -151,6 +156,41 @@ class Chain(Node):
         return self._stages
 
 
+class Hole(Stage):
+    """A choice that is still open: ``?``, ``?kind``, ``?[low..high]``, ``?[low..high, log]`` or ``?[a, b, c]``.
+
+    Args:
+        kind: the kind of component that fills it; any of that kind may.
+        ends: the ends of the range that it is chosen from, whole where both are.
+        log: whether equal ratios, not equal differences, are equally far apart in the range.
+        choices: what it is chosen from.
+    """
+
+    __slots__ = ("choices", "ends", "kind", "log")
+
+    def __init__(
+        self,
+        kind: str = "",
+        ends: tuple[float, float] | None = None,
+        log: bool = False,
+        choices: tuple[Value, ...] = (),
+    ) -> None:
+        self.kind, self.ends, self.log, self.choices = kind, ends, log, choices
+        self.name = HOLE
+        self.inputs = ()
+        self.options = MappingProxyType({})
+        self.source = None
+        self.span = (0, 0)
+        self.option_spans = {}
+        self._depth = 1 + max(map(_depth, choices), default=0)
+        self._key = ("hole", kind, _value_key(ends), log, _value_key(choices))
+
+    @property
+    def is_value(self) -> bool:
+        """Whether it can be filled with a number."""
+        return not self.kind and all(isinstance(c, int | float) and not isinstance(c, bool) for c in self.choices)
+
+
 Expression: TypeAlias = Stage | Chain
 
 
@@ -177,7 +217,7 @@ def is_sum(node: Expression) -> bool:
     return (
         isinstance(weights, tuple)
         and len(weights) == len(node.inputs)
-        and all(isinstance(w, int | float) and not isinstance(w, bool) for w in weights)
+        and all(isinstance(w, int | float | Hole) and not isinstance(w, bool) for w in weights)
     )
 
 
@@ -200,7 +240,7 @@ def _depth(value: Value) -> int:
 def _freeze(value: Any, depth: int = 0) -> Value:
     if depth > MAX_DEPTH:
         raise UsageError(f"lists are nested at most {MAX_DEPTH} levels deep")
-    if isinstance(value, Stage) and not value.options and not value.inputs:
+    if type(value) is Stage and not value.options and not value.inputs:
         return value.name
     if value is None or isinstance(value, bool | int | str | Stage | Chain):
         return value

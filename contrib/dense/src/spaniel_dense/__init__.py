@@ -1,4 +1,4 @@
-"""Dense retrieval for Spaniel: encoders, exact search, a retriever and an explainer."""
+"""Dense retrieval for Spaniel: encoders, indexes, retrievers and an explainer."""
 
 from __future__ import annotations
 
@@ -40,6 +40,46 @@ def index() -> Iterator[Component]:
         summary="exact search over dense vectors, memory-mapped",
         takes=("dense",),
     )
+    yield Component(
+        "faiss",
+        config="spaniel_dense.config:FaissConfig",
+        factory="spaniel_dense.faiss_index:FaissIndexer",
+        summary="approximate search by faiss: HNSW, IVF, PQ and the rest of its factory strings; true scores",
+        paper="Douze et al., The Faiss library, 2024",
+        takes=("dense",),
+        extra="faiss",
+    )
+    yield Component(
+        "usearch",
+        config="spaniel_dense.config:UsearchConfig",
+        factory="spaniel_dense.usearch_index:UsearchIndexer",
+        summary="approximate search in a memory-mapped graph of half precision or bytes; true scores",
+        paper="Malkov and Yashunin, Hierarchical Navigable Small World graphs, TPAMI 2020",
+        takes=("dense",),
+        extra="usearch",
+    )
+    yield Component(
+        "quantized",
+        config="spaniel_dense.config:QuantizedConfig",
+        factory="spaniel_dense.quantized:QuantizedIndexer",
+        summary="approximate search over a byte or a bit for each number, rescored by the vectors; true scores",
+        paper="Yamada, Asai and Hajishirzi, Binary Passage Retriever, ACL 2021",
+        takes=("dense",),
+    )
+    yield Component(
+        "sharded",
+        config="spaniel_dense.config:ShardedConfig",
+        factory="spaniel_dense.sharded:ShardedIndexer",
+        summary="any index of dense vectors in shards with an exact merge",
+        takes=("dense",),
+    )
+    yield Component(
+        "maxsim",
+        factory="spaniel_dense.maxsim:MaxSimIndexer",
+        summary="exact search over several vectors a text, memory-mapped",
+        paper="Khattab and Zaharia, ColBERT, SIGIR 2020",
+        takes=("multi-vector",),
+    )
 
 
 @hookimpl
@@ -50,6 +90,13 @@ def retrieve() -> Iterator[Component]:
         factory="spaniel_dense.retriever:DenseRetriever",
         summary="retrieval by one vector a text: any dense encoder over any index of dense vectors",
         paper="Karpukhin et al., Dense Passage Retrieval for Open-Domain Question Answering, EMNLP 2020",
+    )
+    yield Component(
+        "multi-vector",
+        config="spaniel_dense.config:MultiVectorConfig",
+        factory="spaniel_dense.retriever:MultiVectorRetriever",
+        summary="retrieval by several vectors a text: each vector of the query counts its best match",
+        paper="Khattab and Zaharia, ColBERT, SIGIR 2020",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from spaniel import Config
-from spaniel.config import Expression, ref
+from spaniel.config import Expression, Filter, ref
 
 
 class SentenceEncoderConfig(Config):
@@ -45,6 +45,61 @@ class DenseConfig(Config):
     encoder: Expression = ref("encode", "minilm", gives="dense", description="encodes queries and documents")
     index: Expression = ref("index", "flat", takes="dense", description="searches the vectors of the documents")
     k: int = Field(1000, description="documents retrieved per query", ge=1)
+    filter: Filter | None = Field(
+        None, description="only documents whose metadata pass, as in filter=\"year >= 2000 and domain = 'news'\""
+    )
+
+
+class MultiVectorConfig(Config):
+    """Options of retrieval by several vectors a text."""
+
+    encoder: Expression = ref("encode", gives="multi-vector", description="encodes queries and documents")
+    index: Expression = ref(
+        "index", "maxsim", takes="multi-vector", description="searches the vectors of the documents"
+    )
+    k: int = Field(1000, description="documents retrieved per query", ge=1)
+    filter: Filter | None = Field(
+        None, description="only documents whose metadata pass, as in filter=\"year >= 2000 and domain = 'news'\""
+    )
+
+
+class FaissConfig(Config):
+    """Options of an index of faiss."""
+
+    factory: str = Field("HNSW32,Flat", description="faiss' own description of the index", min_length=1)
+    ef_search: int = Field(128, description="candidates that a graph (HNSW) is searched with", ge=1)
+    nprobe: int = Field(32, description="lists that an inverted file (IVF) is searched in", ge=1)
+    rescore: int | None = Field(
+        None,
+        description="candidates per document wanted, which are scored by their vectors; "
+        "by default 4 where codes are not the vectors themselves, else 1",
+        ge=1,
+    )
+    train: int = Field(131072, description="vectors, drawn at random, that lists and codes are learned from", ge=1)
+
+
+class UsearchConfig(Config):
+    """Options of an index of usearch."""
+
+    dtype: Literal["f32", "bf16", "f16", "i8"] = Field("bf16", description="type of the numbers in the graph")
+    connectivity: int = Field(16, description="neighbours of a node", ge=2)
+    ef_build: int = Field(128, description="candidates that the graph is built with", ge=1)
+    ef_search: int = Field(128, description="candidates that the graph is searched with", ge=1)
+    rescore: int = Field(1, description="candidates per document wanted, which are scored by their vectors", ge=1)
+
+
+class QuantizedConfig(Config):
+    """Options of bytes or bits with rescoring."""
+
+    bits: Literal[1, 8] = Field(8, description="bits that are kept of each number")
+    rescore: int = Field(4, description="candidates per document wanted, which are scored by their vectors", ge=1)
+
+
+class ShardedConfig(Config):
+    """Options of an index in shards."""
+
+    index: Expression = ref("index", "flat", takes="dense", description="what each shard is")
+    shards: int = Field(4, description="how many", ge=1, le=4096)
 
 
 class OcclusionConfig(Config):

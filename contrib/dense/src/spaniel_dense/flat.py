@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError, Run, UsageError
-from spaniel.data import DenseVectors, open_vectors, save_vectors
+from spaniel import Run
+from spaniel.data import DenseVectors
 
-from spaniel_dense.selection import Best
+from spaniel_dense.checks import BLOCK, reciprocal
+from spaniel_dense.kept import Kept, keep, open_kept
+from spaniel_dense.kernels import multiply
+from spaniel_dense.selection import Best, room, sort_best
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
 
 QUERIES = 256
 """Queries compared at once."""
-BLOCK = 2**22
-"""Numbers in a block of documents, and in a block of scores: 16 MiB each."""
-_FOLDER = "vectors"
-_UNIT = 1e-5
+CANDIDATES = 2**23
+"""Candidates kept for all queries together, of eight bytes each; one query may have more."""
+FEW = 16
+"""Up to so many queries are compared without a matrix product, which takes longer to prepare than they do."""
+SMALL = 8192
+"""Vectors that one thread compares with few queries."""
+SPARSE = 8
+"""Where fewer than one document in so many is allowed, only the allowed ones are compared."""
+_ALL = np.empty(0, bool)
 
 
 class FlatIndexer:
@@ -35,8 +41,10 @@ class FlatIndexer:
     room twice; where the file system has no hard links they are copied.
     """
 
-    can_add = False
-    can_delete = False
+    can_add = True
+    can_delete = True
+    can_filter = True
+    recall = 1.0
 
     def __init__(self, config: None, context: Context) -> None:
         self.context = context
@@ -51,22 +59,7 @@ class FlatIndexer:
         Raises:
             UsageError: the source is something else, or a vector is not finite.
         """
-        if not isinstance(source, DenseVectors):
-            raise UsageError(f"flat indexes dense vectors, not {getattr(source, 'form', type(source).__name__)}")
-        if source.metric not in ("cosine", "dot"):
-            raise UsageError(f"flat compares dense vectors by cosine or dot, not by {source.metric}")
-        advance = draft.progress(len(source), "vectors")
-        lengths = np.empty(len(source), np.float32)
-        for start, block in blocks(source.values, source.values.shape[1]):
-            lengths[start : start + len(block)] = np.linalg.norm(block, axis=1)
-            advance(len(block))
-        if not np.isfinite(lengths).all():
-            row = int(np.flatnonzero(~np.isfinite(lengths))[0])
-            raise UsageError(f"the vector of row {row} is not finite")
-        if source.metric == "cosine" and (abs(lengths - 1) > _UNIT).any():
-            np.save(draft.file("lengths.npy"), lengths, allow_pickle=False)
-        _keep(source, draft.file(_FOLDER))
-        draft.info.update(documents=len(source), dimensions=source.values.shape[1], metric=source.metric)
+        keep(source, draft, "flat")
 
     def open(self, artifact: Artifact) -> FlatIndex:
         """Open an index, memory-mapped.
@@ -74,72 +67,129 @@ class FlatIndexer:
         Raises:
             ArtifactError: it is damaged.
         """
-        vectors = open_vectors(artifact.path / _FOLDER)
-        if not isinstance(vectors, DenseVectors):
-            raise ArtifactError(artifact.path, "holds no dense vectors; remove it and build it again")
-        if "lengths.npy" not in artifact.files:
-            return FlatIndex(vectors)
-        where = artifact.file("lengths.npy")
-        try:
-            lengths = np.load(where, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ArtifactError(where, f"is damaged ({error}); remove the index and build it again") from error
-        if lengths.shape != (len(vectors),):
-            raise ArtifactError(where, f"holds {lengths.shape} lengths for {len(vectors)} vectors; build it again")
-        return FlatIndex(vectors, lengths)
+        return FlatIndex(open_kept(artifact))
 
 
-@dataclass(frozen=True, eq=False)
 class FlatIndex:
-    """Compares every query with every vector, block by block.
+    """Compares every query with every vector that may be returned, block by block.
 
-    Attributes:
-        vectors: of the documents, ``(n, dimensions)``.
-        lengths: ``(n,)`` float32, where scores are to be divided by them; a vector of zeros scores 0.
+    Args:
+        kept: the vectors.
     """
 
-    vectors: DenseVectors
-    lengths: NDArray[np.float32] | None = None
+    def __init__(self, kept: Kept) -> None:
+        self.kept = kept
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.kept)
 
-    def search(self, queries: Any, k: int) -> Run:
+    def search(self, queries: Any, k: int, allowed: NDArray[np.bool_] | None = None) -> Run:
         """Return the ``k`` best rows of each query, exactly under the tie rule.
 
-        Memory is a few blocks, and eight bytes for each query and row that is returned.
+        Memory is a few blocks, 64 MiB of candidates, and eight bytes for each query and row that is returned.
 
         Raises:
-            UsageError: the queries are no dense vectors of as many dimensions.
+            UsageError: the queries are no dense vectors of as many dimensions, or ``allowed`` is no mask.
         """
-        asked = self._checked(queries)
-        k = min(k, len(self))
-        if not len(asked) or k < 1:
-            return Run.empty(len(asked))
-        best = Best(len(asked), k)
-        # A block that is converted is a copy, others are read where they lie.
-        copied = 0 if self.vectors.values.dtype == np.float32 else asked.shape[1]
-        for start, block in blocks(self.vectors.values, max(min(len(asked), QUERIES), copied)):
-            scale = None if self.lengths is None else _reciprocal(self.lengths[start : start + len(block)])
-            for first in range(0, len(asked), QUERIES):
-                part = slice(first, first + QUERIES)
-                scores = asked[part] @ block.T
+        return search_exactly(self.kept, self.kept.checked(queries), k, self.kept.eligible(allowed))
+
+    def add(self, source: Any, rows: NDArray[Any]) -> None:
+        """Take in vectors of the same type, dimensions and metric under rows of their own."""
+        self.kept.add(source, rows)
+
+    def delete(self, rows: NDArray[Any]) -> None:
+        """Let documents go."""
+        self.kept.delete(rows)
+
+    def save(self, draft: Draft) -> None:
+        """Write the vectors that are left."""
+        self.kept.save(draft)
+
+
+def search_exactly(kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDArray[np.bool_] | None) -> Run:
+    """Return the ``k`` best rows of each query among the eligible positions, exactly under the tie rule.
+
+    Args:
+        kept: the vectors.
+        asked: queries, as :meth:`Kept.checked` returns them.
+        k: how many.
+        eligible: ``(positions,)`` bool, or ``None`` for all.
+    """
+    k = min(k, len(kept) if eligible is None else int(np.count_nonzero(eligible)))
+    if not len(asked) or k < 1:
+        return Run.empty(len(asked))
+    group = max(QUERIES, CANDIDATES // room(k))
+    parts = [asked[start : start + group] for start in range(0, len(asked), group)]
+    return Run.concatenate([_search_group(kept, part, k, eligible) for part in parts])
+
+
+def _search_group(kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDArray[np.bool_] | None) -> Run:
+    margins = kept.margins(asked)
+    best = Best(len(asked), k, margins)
+    # A block that is converted is a copy, others are read where they lie.
+    copied = 0 if kept.dtype == np.float32 else kept.dimensions
+    for places, values, scale, count in _blocks(kept, eligible, max(min(len(asked), QUERIES), copied)):
+        for first in range(0, len(asked), QUERIES):
+            part = slice(first, first + QUERIES)
+            # What overflows here belongs to queries whose margin is infinite, which are answered otherwise.
+            with np.errstate(over="ignore", invalid="ignore"):
+                scores = _multiply(asked[part], values)
                 if scale is not None:
                     scores *= scale
-                best.add(part, scores, start)
-        return Run.from_matrix(*best.sorted())
+            best.add(part, scores, places, count)
+    offsets, positions, crowded = best.candidates()
+    scores = kept.score(asked, offsets, positions)
+    rows, found = sort_best(offsets, kept.rows[positions].astype(np.int64), scores, k)
+    for query in crowded:
+        rows[query], found[query] = _sweep(kept, asked[query : query + 1], k, eligible)
+    return Run.from_matrix(rows, found)
 
-    def _checked(self, queries: Any) -> NDArray[np.float32]:
-        width = self.vectors.values.shape[1]
-        if not isinstance(queries, DenseVectors) or queries.values.shape[1] != width:
-            what = f"{queries.values.shape[1]}" if isinstance(queries, DenseVectors) else "no"
-            raise UsageError(f"this index holds vectors of {width} dimensions; the queries have {what}")
-        values = queries.values.astype(np.float32)
-        if not np.isfinite(values).all():
-            raise UsageError("a query vector is not finite")
-        if self.vectors.metric == "cosine":
-            values *= _reciprocal(np.linalg.norm(values, axis=1))[:, None]
-        return values
+
+def _multiply(asked: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return inner products: of few queries as fast as memory is read, of many by the library's matrix product."""
+    if len(asked) > FEW:
+        return asked @ values.T
+    scores = np.empty((len(asked), len(values)), np.float32)
+    threads = numba.config.NUMBA_NUM_THREADS if len(values) > SMALL else 1
+    step = max(1, -(-len(values) // threads))
+    parts = [slice(start, start + step) for start in range(0, len(values), step)]
+    if len(parts) == 1:
+        multiply(asked, values, scores)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda part: multiply(asked, values[part], scores[:, part]), parts))
+    return scores
+
+
+def _blocks(
+    kept: Kept, eligible: NDArray[np.bool_] | None, numbers: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None, NDArray[np.bool_]]]:
+    """Yield positions, values, scale and what is eligible of blocks; the last is empty where everything is."""
+    if eligible is not None and np.count_nonzero(eligible) * SPARSE < len(eligible):
+        chosen = np.flatnonzero(eligible)
+        step = max(1024, BLOCK // max(numbers, kept.dimensions))
+        for start in range(0, len(chosen), step):
+            positions = chosen[start : start + step]
+            yield positions, *kept.take(positions), _ALL
+        return
+    for start, values, scale in kept.blocks(numbers):
+        part = slice(start, start + len(values))
+        count = _ALL if eligible is None else eligible[part]
+        yield np.arange(part.start, part.stop), values, scale, count
+
+
+def _sweep(
+    kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Answer one query by exact scores alone, for more documents near the cut than there is room for."""
+    best = Best(1, k)
+    for start in range(0, len(kept.rows), BLOCK // 4):
+        positions = np.arange(start, min(start + BLOCK // 4, len(kept.rows)))
+        positions = positions[kept.rows[positions] >= 0] if eligible is None else positions[eligible[positions]]
+        scores = kept.score(asked, np.array([0, len(positions)]), positions)
+        best.add(slice(0, 1), scores[None], kept.rows[positions].astype(np.int64), _ALL)
+    rows, scores = best.sorted()
+    return rows[0], scores[0]
 
 
 def similarity(queries: DenseVectors, documents: DenseVectors) -> NDArray[np.float32]:
@@ -147,40 +197,5 @@ def similarity(queries: DenseVectors, documents: DenseVectors) -> NDArray[np.flo
     scores = queries.dot(documents)
     if documents.metric == "cosine":
         for vectors, shape in ((queries, (-1, 1)), (documents, (1, -1))):
-            scores *= _reciprocal(np.linalg.norm(vectors.values.astype(np.float32), axis=1)).reshape(shape)
+            scores *= reciprocal(np.linalg.norm(vectors.values.astype(np.float32), axis=1)).reshape(shape)
     return scores
-
-
-def blocks(values: NDArray[Any], numbers: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the first row and the float32 values of blocks of rows; a row counts ``numbers`` of a block's."""
-    rows = max(1024, BLOCK // max(numbers, 1))
-    for start in range(0, len(values), rows):
-        yield start, np.asarray(values[start : start + rows], np.float32)
-
-
-def _reciprocal(lengths: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.divide(np.float32(1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
-
-
-def _keep(source: DenseVectors, folder: Path) -> None:
-    file = _own_file(source.values)
-    if file is None:
-        save_vectors(source, folder)
-        return
-    folder.mkdir(exist_ok=True)
-    for path in sorted(file.parent.iterdir()):
-        target = folder / path.name
-        target.unlink(missing_ok=True)
-        try:
-            os.link(path, target)
-        except OSError:
-            shutil.copyfile(path, target)
-
-
-def _own_file(values: NDArray[Any]) -> Path | None:
-    """Return the file that holds these values and nothing else, where there is one."""
-    if not isinstance(values, np.memmap) or values.filename is None or not values.flags.c_contiguous:
-        return None
-    path = Path(values.filename)
-    whole = path.name == "values.npy" and path.stat().st_size == values.offset + values.nbytes
-    return path if whole else None

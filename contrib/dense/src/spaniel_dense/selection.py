@@ -1,7 +1,7 @@
-"""The best documents of score blocks, exactly under the tie rule, in bounded memory.
+"""The best documents of blocks of scores, in bounded memory.
 
-Score and row are packed into one number whose order is the tie rule's, the best first: to sort and to partition such
-keys needs no repair of ties at the cut.
+Scores of a matrix product are right up to a rounding that depends on the shapes of the blocks. So what is collected here
+is everything that may be among the best for all that rounding; who collects scores it once more, exactly, and sorts.
 """
 
 from __future__ import annotations
@@ -9,65 +9,89 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_SIGN = np.uint32(0x80000000)
-_ALL = np.uint32(0xFFFFFFFF)
-_WORST = np.uint64(0xFFFFFFFFFFFFFFFF)
+from spaniel_dense.kernels import collect, pick_best, trim
+
+ROOM = 1024
+"""Candidates kept beyond twice ``k`` before those that cannot win are dropped."""
 
 
 class Best:
-    """The ``k`` best of each query among the blocks seen so far, which come in row order.
+    """What may be among the ``k`` best of each query, of the blocks seen so far.
 
     Args:
         queries: how many.
-        k: how many documents are kept for each; there must be as many in all blocks together.
+        k: how many documents are wanted for each, at least 1.
+        margins: ``(queries,)`` float32, twice the largest error of a score; 0 where scores are taken as they are.
     """
 
-    def __init__(self, queries: int, k: int) -> None:
+    def __init__(self, queries: int, k: int, margins: NDArray[np.float32] | None = None) -> None:
         self.k = k
-        self._keys = np.full((queries, k), _WORST, np.uint64)
-        self._threshold = np.full(queries, -np.inf, np.float32)
-        self._seen = np.zeros(queries, np.int64)
+        self._margins = np.zeros(queries, np.float32) if margins is None else margins
+        self._keys = np.empty((queries, room(k)), np.uint64)
+        self._sizes = np.zeros(queries, np.int64)
+        self._floors = np.full(queries, -np.inf, np.float32)
 
-    def add(self, part: slice, scores: NDArray[np.float32], start: int) -> None:
-        """Consider the scores ``(queries of part, n)`` of rows ``start`` to ``start + n``."""
-        seen, n = int(self._seen[part.start]), scores.shape[1]
-        if not seen and n > self.k:
-            better = scores >= np.partition(scores, n - self.k, axis=1)[:, n - self.k, None]
-        elif seen >= self.k:
-            # A later row loses a tie, so only what is above the worst of the kept can enter.
-            better = scores > self._threshold[part, None]
-        else:
-            better = np.ones(scores.shape, bool)
-        self._seen[part] += n
-        hits = np.flatnonzero(better)
-        lines, columns = np.divmod(hits, n)
-        if not len(hits):
-            return
-        counts = np.bincount(lines, minlength=len(scores))
-        kept = self.k if seen else 0
-        keys = np.full((len(scores), max(self.k, kept + int(counts.max()))), _WORST, np.uint64)
-        keys[:, :kept] = self._keys[part, :kept]
-        places = np.arange(len(hits)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keys[lines, kept + places] = pack(scores.reshape(-1)[hits], columns + start)
-        if keys.shape[1] > self.k:
-            keys = np.partition(keys, self.k - 1, axis=1)[:, : self.k]
-        self._keys[part] = keys
-        self._threshold[part] = unpack(keys.max(axis=1))[1]
+    def add(
+        self, part: slice, scores: NDArray[np.float32], places: NDArray[np.int64], eligible: NDArray[np.bool_]
+    ) -> None:
+        """Consider scores ``(queries of part, n)`` of documents that are called ``places``, ``(n,)``.
+
+        ``eligible``, ``(n,)`` bool, says which of them count; empty where all do.
+        """
+        collect(
+            scores,
+            places,
+            eligible,
+            self.k,
+            self._margins[part],
+            self._floors[part],
+            self._keys[part],
+            self._sizes[part],
+        )
+
+    def candidates(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return what may be among the best: offsets ``(queries + 1,)``, places in no order, and who was given up.
+
+        More documents than there is room for had nearly the same score, for the queries whose numbers come last.
+        """
+        trim(self.k, self._margins, self._keys, self._sizes)
+        sizes = np.maximum(self._sizes, 0)
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        held = np.arange(self._keys.shape[1]) < sizes[:, None]
+        return offsets, (self._keys[held] & np.uint64(0xFFFFFFFF)).astype(np.int64), np.flatnonzero(self._sizes < 0)
 
     def sorted(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Return rows and scores, ``(queries, k)`` each, in the order of the tie rule."""
-        return unpack(np.sort(self._keys, axis=1))
+        """Return the best as they were given, in the order of the tie rule; see :func:`sort_best`."""
+        trim(self.k, self._margins, self._keys, self._sizes)
+        held = np.arange(self._keys.shape[1]) < self._sizes[:, None]
+        keys = self._keys[held]
+        descending = (keys >> np.uint64(32)).astype(np.uint32)
+        bits = descending ^ np.where(descending >> np.uint32(31), np.uint32(0), np.uint32(0x7FFFFFFF))
+        places = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        offsets = np.concatenate([[0], np.cumsum(self._sizes)])
+        return sort_best(offsets, places, bits.view(np.float32), self.k)
 
 
-def pack(scores: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return keys that ascend as scores descend, and as rows ascend where scores are equal."""
-    bits = (scores + np.float32(0)).view(np.uint32)  # adding 0 makes one zero of the two
-    descending = bits ^ np.where(bits & _SIGN, np.uint32(0), ~_SIGN)
-    return (descending.astype(np.uint64) << np.uint64(32)) | rows.astype(np.uint64)
+def room(k: int) -> int:
+    """Return how many candidates are kept for a query."""
+    return 2 * k + ROOM
 
 
-def unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return the rows and the scores of keys."""
-    descending = (keys >> np.uint64(32)).astype(np.uint32)
-    bits = descending ^ np.where(descending & _SIGN, np.uint32(0), ~_SIGN)
-    return (keys & np.uint64(_ALL)).astype(np.int32), bits.view(np.float32)
+def sort_best(
+    offsets: NDArray[np.int64], places: NDArray[np.int64], scores: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return the ``k`` best of the candidates of each query: score descending, then place ascending.
+
+    Args:
+        offsets: ``(queries + 1,)``; the candidates of query ``q`` are ``offsets[q]:offsets[q + 1]``.
+        places: ``(candidates,)`` rows.
+        scores: ``(candidates,)``.
+        k: how many.
+
+    Returns:
+        rows ``(queries, k)``, -1 where a query has fewer, and their scores.
+    """
+    rows = np.full((len(offsets) - 1, k), -1, np.int32)
+    best = np.zeros((len(offsets) - 1, k), np.float32)
+    pick_best(offsets, places, scores, rows, best)
+    return rows, best

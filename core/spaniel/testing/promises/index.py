@@ -3,88 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from spaniel.context import Context
-from spaniel.data import BinaryVectors, DenseVectors, MultiVectors, Run, SparseVectors, Vectors, save_vectors
-from spaniel.errors import ArtifactError
+from spaniel.data import DenseVectors, Run, SparseVectors, Vectors
+from spaniel.encoding import open_named
+from spaniel.errors import ArtifactError, UsageError
 from spaniel.indexing import index_need, open_index
-from spaniel.store import Draft, Need, Recipe, Store
-from spaniel.testing.case import Case, expect, expect_close, expect_same_run
+from spaniel.store import Store
+from spaniel.testing.case import Case, expect, expect_close, expect_close_runs, expect_same_run
 from spaniel.testing.collections import VARIANTS, collection
+from spaniel.testing.promises import living
+from spaniel.testing.promises.sources import Source, clustered, sources, true_scores
 
 _K = 10
-_ROWS = 60
 _UNSAFE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill")
-
-
-class Source(NamedTuple):
-    """Something to index, the name of the representation where it is vectors, and queries for it."""
-
-    need: Need
-    name: str
-    size: int
-    queries: Any
-    twins: Sequence[tuple[int, int]]
-
-
-def sources(case: Case, empty: bool = False) -> list[Source]:
-    """Return something to index for each thing that the component takes."""
-    takes = case.registered.component.takes
-    known = [taken for taken in takes if taken == "corpus" or taken in _MAKE]
-    expect(bool(known), f"the component takes {takes or 'nothing'}; here corpus, {', '.join(_MAKE)} are known")
-    return [_corpus(empty) if taken == "corpus" else _vectors(taken, 0 if empty else _ROWS) for taken in known]
-
-
-def _corpus(empty: bool) -> Source:
-    made = collection("empty" if empty else "odd")
-    corpus = made.corpus()
-    twins = [] if empty else [tuple(sorted(corpus.rows(["dog-0", "copy"]).tolist()))]
-    return Source(corpus.need, "", len(corpus), [*made.queries.texts, "dog water"], twins)
-
-
-def _vectors(form: str, rows: int) -> Source:
-    vectors = _MAKE[form](np.random.default_rng(5), rows)
-    twins = [(0, rows - 1)] if rows else []
-    if twins:
-        vectors = vectors.take([*range(rows - 1), 0])
-
-    def build(draft: Draft) -> None:
-        save_vectors(vectors, draft.file(form))
-
-    recipe = Recipe("vectors", "spaniel/random", "1", {"form": form, "rows": rows}, None, {})
-    return Source(Need(recipe, build), form, rows, _MAKE[form](np.random.default_rng(6), 8), twins)
-
-
-def _dense(rng: np.random.Generator, rows: int) -> Vectors:
-    values = rng.normal(size=(rows, 16)).astype(np.float32)
-    return DenseVectors(values / np.linalg.norm(values, axis=1, keepdims=True))
-
-
-def _sparse(rng: np.random.Generator, rows: int) -> Vectors:
-    terms = [np.sort(rng.choice(50, size=int(rng.integers(1, 12)), replace=False)) for _ in range(rows)]
-    indptr = np.concatenate([[0], np.cumsum([len(t) for t in terms], dtype=np.int64)]).astype(np.int64)
-    indices = np.concatenate([np.empty(0, np.int32), *terms]).astype(np.int32)
-    return SparseVectors(indptr, indices, rng.random(len(indices), np.float32) + np.float32(0.1), 50)
-
-
-def _multi(rng: np.random.Generator, rows: int) -> Vectors:
-    lengths = rng.integers(1, 6, size=rows)
-    values = rng.normal(size=(int(lengths.sum()), 16)).astype(np.float32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return MultiVectors(offsets, values / np.linalg.norm(values, axis=1, keepdims=True))
-
-
-def _binary(rng: np.random.Generator, rows: int) -> Vectors:
-    return BinaryVectors(rng.integers(0, 256, size=(rows, 8), dtype=np.uint8), 64)
-
-
-_MAKE = {"dense": _dense, "sparse": _sparse, "multi-vector": _multi, "binary": _binary}
+_CLUSTERED = ("dense", "sparse", "multi-vector")
 
 
 def _search(case: Case, context: Context, source: Source, k: int = _K) -> Run:
@@ -102,6 +39,22 @@ def _search(case: Case, context: Context, source: Source, k: int = _K) -> Run:
     ordered = Run.build(run.offsets, run.rows, run.scores)
     expect(np.array_equal(ordered.rows, run.rows), "a list is out of order: score descending, then row ascending")
     return run
+
+
+def recall_of(case: Case) -> float:
+    """Return the recall that an indexer states; one that does not is held to 1."""
+    return float(getattr(case.make(case.context()), "recall", 1.0))
+
+
+def open_index_source(context: Context, source: Source) -> Vectors:
+    """Open the vectors of a source."""
+    return open_named(context, context.obtain(source.need), source.name)
+
+
+def _other_form(name: str) -> Vectors:
+    if name == "dense":
+        return SparseVectors(np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.float32), 4)
+    return DenseVectors(np.ones((1, 3), np.float32))
 
 
 def opens_as_it_was_built(case: Case) -> None:
@@ -194,13 +147,84 @@ def holds_no_code(case: Case) -> None:
                 np.load(artifact.file(name), mmap_mode="r", allow_pickle=False)
 
 
+def finds_the_best(case: Case) -> None:
+    """Of clustered vectors it finds at least the share of the true best that it states, with their true scores."""
+    stated = recall_of(case)
+    for form in case.registered.component.takes:
+        if form not in _CLUSTERED:
+            continue
+        source = clustered(form)
+        context = case.context("clustered")
+        index = open_index(context, case.expression, source.need, source.name)
+        run = index.search(source.queries, _K)
+        documents = open_index_source(context, source)
+        scores = true_scores(source.queries, documents)
+        found = 0
+        for query in range(len(run)):
+            rows, given = run.of(query)
+            expect_close(given, scores[query, rows], case.tolerance, f"{form} query {query}: scores and true scores")
+            least = np.sort(scores[query])[-_K]
+            slack = case.tolerance * max(1.0, abs(float(least)))
+            found += int((scores[query, rows] >= least - slack).sum())
+        share = found / (_K * len(run))
+        expect(share >= stated, f"it finds {share:.3f} of the best {_K} {form} vectors and states recall {stated}")
+
+
+def filters_rows(case: Case) -> None:
+    """Where it can filter, it answers as an index of the allowed documents alone would, with the scores of this one."""
+    if not case.make(case.context()).can_filter:
+        return
+    exact = recall_of(case) == 1
+    for source in [*sources(case), *(clustered(t) for t in case.registered.component.takes if t in _CLUSTERED)]:
+        index = open_index(case.context("filters"), case.expression, source.need, source.name)
+        everything = index.search(source.queries, source.size)
+        rng = np.random.default_rng(3)
+        for share in (0.0, 0.02, 0.5, 1.0):
+            allowed = rng.random(source.size) < share
+            run = index.search(source.queries, _K, allowed)
+            expect(bool(allowed[run.rows].all()), f"{share:.0%} allowed: it returns rows that are not")
+            keep = allowed[everything.rows]
+            offsets = np.concatenate([[0], np.cumsum(keep)])[everything.offsets]
+            among = Run.build(offsets, everything.rows[keep], everything.scores[keep])
+            expect(np.array_equal(run.lengths, among.cut(_K).lengths), f"{share:.0%} allowed: lists of other lengths")
+            if exact:
+                expect_close_runs(among.cut(_K), run, case.tolerance, f"{share:.0%} allowed")
+            for query in range(len(run)):
+                scores = dict(zip(*(array.tolist() for array in among.of(query)), strict=True))
+                rows, given = run.of(query)
+                wanted = [scores[row] for row in rows.tolist()]
+                expect_close(given, wanted, case.tolerance, f"{share:.0%} allowed, query {query}")
+        short = index.search(source.queries, source.size, np.ones(source.size // 2, bool))
+        expect(
+            not len(short.rows) or int(short.rows.max()) < source.size // 2, "rows past the end of a mask are returned"
+        )
+
+
+def refuses_other_queries(case: Case) -> None:
+    """Queries of another form or width are a :class:`UsageError`."""
+    for source in sources(case):
+        if not source.name:
+            continue
+        index = open_index(case.context(), case.expression, source.need, source.name)
+        for queries in (_other_form(source.name), ["text"]):
+            try:
+                index.search(queries, _K)
+            except UsageError:
+                continue
+            raise AssertionError(f"an index of {source.name} vectors takes {queries!r} as queries")
+
+
 PROMISES = {
     "opens as it was built": opens_as_it_was_built,
     "is deterministic": is_deterministic,
     "treats equals alike": treats_equals_alike,
+    "finds the best": finds_the_best,
+    "filters rows": filters_rows,
     "takes any k": takes_any_k,
     "takes any corpus": takes_any_corpus,
     "takes many readers": takes_many_readers,
     "damage is found": damage_is_found,
     "holds no code": holds_no_code,
+    "refuses other queries": refuses_other_queries,
+    **living.PROMISES,
 }

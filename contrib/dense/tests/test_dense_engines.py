@@ -1,0 +1,226 @@
+"""Engines beside exact search: what they find, score, filter, take in and let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from spaniel import ArtifactError, Context, Run, UsageError
+from spaniel.data import BinaryVectors, DenseVectors, save_vectors
+from spaniel.indexing import Change, changed_need, index_need, open_index, open_needed
+from spaniel.store import Need, Recipe
+from spaniel_dense import engine, faiss_index, quantized, scanning
+
+ENGINES = {
+    "faiss": 0.95,
+    'faiss(factory="IVF32,Flat", nprobe=8)': 0.9,
+    'faiss(factory="SQ8")': 0.99,
+    "usearch": 0.95,
+    "usearch(dtype=i8, rescore=4)": 0.95,
+    "quantized": 0.99,
+    "quantized(bits=1, rescore=16)": 0.9,
+    "sharded(index=quantized, shards=2)": 0.99,
+}
+"""What is tried, and what share of the best 10 it finds at the least."""
+_GRAPH = 'faiss(factory="NSG16,Flat")'
+"""An engine without filters, slow to build."""
+
+
+def vectors(rows: int, seed: int, scale: float = 1.0) -> np.ndarray:
+    """Make clustered vectors of 50 numbers: no multiple of what processors take at once."""
+    centres = np.random.default_rng(0).standard_normal((30, 50))
+    rng = np.random.default_rng(seed)
+    made = centres[rng.integers(30, size=rows)] + 0.7 * rng.standard_normal((rows, 50))
+    return (scale * made / np.linalg.norm(made, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def need() -> Callable[..., Need]:
+    """Names vectors that are at hand."""
+
+    def make(values: np.ndarray, metric: Any = "dot", name: str = "v") -> Need:
+        def build(draft: Any) -> None:
+            save_vectors(DenseVectors(values, metric), draft.file("dense"))
+
+        return Need(Recipe("vectors", f"test/{name}", "1", {"rows": len(values), "metric": metric}), build)
+
+    return make
+
+
+def overlap(found: Run, exact: Run) -> float:
+    return float(np.mean([np.isin(exact.of(q)[0], found.of(q)[0]).mean() for q in range(len(exact))]))
+
+
+@pytest.mark.parametrize("name", [*ENGINES, pytest.param(_GRAPH, marks=pytest.mark.slow)])
+def test_beside_exact_search(context: Context, need: Any, name: str) -> None:
+    # Lengths from 0.2 to 3: under the inner product long vectors win, under the cosine none does.
+    lengths = np.random.default_rng(5).uniform(0.2, 3, (2000, 1)).astype(np.float32)
+    asked = DenseVectors(vectors(40, 2))
+    for metric, values in (("dot", vectors(2000, 1)), ("cosine", lengths * vectors(2000, 1))):
+        source = need(values, metric, metric)
+        exact = open_index(context, "flat", source, "dense")
+        index = open_index(context, name, source, "dense")
+        expected, found = exact.search(asked, 10), index.search(asked, 10)
+        assert overlap(found, expected) >= ENGINES.get(name, 0.9)
+        everything = exact.search(asked, 2000)
+        for query in range(40):
+            scores = dict(zip(*(a.tolist() for a in everything.of(query)), strict=True))
+            rows, given = found.of(query)
+            assert [scores[row] for row in rows.tolist()] == given.tolist()  # to the last bit
+        assert index.search(asked, 1500) == exact.search(asked, 1500)
+
+
+def test_one_query_is_answered_as_many_are(context: Context, need: Any) -> None:
+    source, asked = need(vectors(2000, 1)), DenseVectors(vectors(5, 2))
+    for name in ("faiss", "usearch", "quantized", "quantized(bits=1)"):
+        index = open_index(context, name, source, "dense")
+        together = index.search(asked, 10)
+        for query in range(5):
+            assert index.search(asked[query : query + 1], 10) == together.select([query])
+
+
+@pytest.mark.parametrize("shards", [1, 3, 7])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_shards_of_exact_indexes_merge_exactly(context: Context, need: Any, shards: int, dtype: Any) -> None:
+    values = np.concatenate([vectors(1500, 1), vectors(1500, 1), np.zeros((3, 50), np.float32)]).astype(dtype)
+    source, asked = need(values, "cosine", f"{np.dtype(dtype)}"), DenseVectors(vectors(30, 2))
+    whole = open_index(context, "flat", source, "dense")
+    parts = open_index(context, f"sharded(shards={shards})", source, "dense")
+    mask = np.random.default_rng(0).random(len(values)) < 0.3
+    for k in (1, 10, 999, 4000):
+        assert parts.search(asked, k) == whole.search(asked, k)
+        assert parts.search(asked, k, mask) == whole.search(asked, k, mask)
+
+
+def test_a_killed_sharded_build_goes_on(context: Context, need: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = need(vectors(900, 1))
+    planned = index_need(context, "sharded(shards=3)", source, "dense")
+    from spaniel_dense.flat import FlatIndexer
+
+    build, calls = FlatIndexer.build, []
+
+    def counted(self: Any, *arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        build(self, *arguments)
+
+    monkeypatch.setattr(FlatIndexer, "build", counted)
+    with pytest.raises(KeyboardInterrupt):
+        context.obtain(planned)
+    asked = DenseVectors(vectors(3, 2))
+    found = open_needed(context, "sharded(shards=3)", planned).search(asked, 10)
+    assert found == open_index(context, "flat", source, "dense").search(asked, 10)
+
+
+# Few, many, filtered
+
+
+def test_an_engine_comes_with_the_vectors_that_need_it(context: Context, need: Any) -> None:
+    few, more = need(vectors(engine.EXACT - 10, 1)), need(vectors(600, 3), name="more")
+    base = index_need(context, "faiss", few, "dense")
+    assert not any("engine" in name for name in context.obtain(base).files)
+    rows = range(engine.EXACT - 10, engine.EXACT + 590)
+    grown = changed_need(context, "faiss", base, Change(added=more, rows=rows), "dense")
+    assert any("engine" in name for name in context.obtain(grown).files)
+    shrunk = changed_need(context, "faiss", grown, Change(deleted=range(600)), "dense")
+    assert not any("engine" in name for name in context.obtain(shrunk).files)
+    asked = DenseVectors(vectors(20, 2))
+    whole = need(np.concatenate([vectors(engine.EXACT - 10, 1), vectors(600, 3)]), name="whole")
+    exact = open_index(context, "flat", whole, "dense")
+    assert overlap(open_needed(context, "faiss", grown).search(asked, 10), exact.search(asked, 10)) > 0.95
+    rest = np.arange(engine.EXACT + 590) >= 600
+    assert open_needed(context, "faiss", shrunk).search(asked, 10) == exact.search(asked, 10, rest)
+
+
+@pytest.mark.parametrize("name", ["faiss", 'faiss(factory="IVF32,Flat", nprobe=1)', "usearch", "quantized(bits=1)"])
+def test_as_many_are_returned_as_can_be(context: Context, need: Any, name: str) -> None:
+    """One list of 32, or a graph with most of its nodes closed, has too few: engines try harder, then all are compared."""
+    source, asked = need(vectors(5000, 1)), DenseVectors(vectors(10, 2))
+    index = open_index(context, name, source, "dense")
+    assert (index.search(asked, 400).lengths == 400).all()
+    mask = np.random.default_rng(0).random(5000) < 0.25
+    found = index.search(asked, 200, mask)
+    assert (found.lengths == 200).all()
+    assert mask[found.rows].all()
+    # All that are allowed lie in clusters that the query is far from.
+    far = vectors(5000, 1) @ vectors(10, 2)[0] < 0.05
+    assert far.sum() > engine.EXACT
+    one = index.search(asked[:1], 50, far)
+    assert one.lengths.tolist() == [50]
+    assert far[one.rows].all()
+
+
+def test_changes_of_a_mapped_graph(context: Context, need: Any) -> None:
+    source = need(vectors(1500, 1))
+    artifact = context.obtain(index_need(context, "usearch(dtype=f16)", source, "dense"))
+    indexer = context.create("index", "usearch(dtype=f16)")
+    before = {name: (artifact.path / name).read_bytes() for name in artifact.files}
+    index = indexer.open(artifact)
+    index.add(DenseVectors(vectors(500, 3)), np.arange(5000, 5500))
+    index.delete(np.arange(0, 100))
+    found = index.search(DenseVectors(vectors(500, 3)), 1)
+    assert (found.rows == np.arange(5000, 5500)).mean() > 0.98
+    assert {name: (artifact.path / name).read_bytes() for name in artifact.files} == before
+
+
+# Codes
+
+
+def test_scans_are_those_of_numpy() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-127, 128, (5000, 50), dtype=np.int8)
+    queries = rng.integers(-3000, 3000, (7, 50), dtype=np.int16)
+    eligible = rng.random(5000) < 0.5
+    products = queries.astype(np.int64) @ codes.T.astype(np.int64)
+    bits = rng.integers(0, 256, (5000, 16), dtype=np.uint8)
+    asked = rng.integers(0, 256, (7, 16), dtype=np.uint8)
+    distances = BinaryVectors(asked, 128).hamming(BinaryVectors(bits, 128))
+    for mask in (np.empty(0, bool), eligible):
+        for scan, arguments, keys in (
+            (scanning.scan_bytes, (queries, codes), -products),
+            (scanning.scan_bits, (asked.view(np.uint64), bits.view(np.uint64)), distances),
+        ):
+            found = np.full((7, 300), -1, np.int64)
+            scan(*arguments, mask, found)
+            held = np.flatnonzero(eligible) if len(mask) else np.arange(5000)
+            best = np.argsort(keys[:, held], axis=1, kind="stable")[:, :300]
+            assert (np.sort(held[best], axis=1) == np.sort(found, axis=1)).all()
+
+
+def test_products_of_bytes_cannot_overflow() -> None:
+    for dimensions in (1, 384, 4096, 20_000):
+        codes = quantized.Bytes(1, dimensions)
+        assert codes._most * 127 * dimensions < 2**31
+        assert codes._most >= 127 or dimensions > 100_000
+
+
+# What is said
+
+
+def test_a_missing_engine_is_said_with_the_command(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda module: None)
+    for name in ("faiss", "usearch"):
+        with pytest.raises(UsageError, match=rf'pip install "spaniel-dense\[{name}\]"'):
+            context.create("index", name)
+
+
+def test_what_faiss_does_not_understand(context: Context, need: Any) -> None:
+    source = need(vectors(1200, 1))
+    with pytest.raises(UsageError, match="HNSW32,Falt"):
+        open_index(context, 'faiss(factory="HNSW32,Falt")', source, "dense")
+    with pytest.raises(UsageError, match=r"IVF2000,Flat.*1200 vectors"):
+        open_index(context, 'faiss(factory="IVF2000,Flat")', source, "dense")
+
+
+def test_damage_of_engines_is_named(tmp_path: Path, context: Context) -> None:
+    (tmp_path / faiss_index._FILE).write_bytes(b"none")
+    made = context.create("index", "faiss").engine(4)
+    with pytest.raises(ArtifactError, match=r"index\.faiss"):
+        made.read(tmp_path)
+    (tmp_path / "index.usearch").write_bytes(b"none")
+    with pytest.raises(ArtifactError, match=r"index\.usearch"):
+        context.create("index", "usearch").engine(4).read(tmp_path)

@@ -1,0 +1,63 @@
+"""Text → tokens, and the place of a fault underlined."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from spaniel.errors import UsageError
+from spaniel.expression.tree import HOLE, NAME, Span
+
+_END = r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+_TOKEN = re.compile(
+    rf"""(?P<space>\s+)
+    |(?P<range>-?{_END}\.\.-?{_END}(?![\w.]))
+    |(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![\w.]))
+    |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    |(?P<name>{NAME.pattern})
+    |(?P<mark>>>|[%+*()\[\],=?])""",
+    re.VERBOSE | re.DOTALL | re.ASCII,
+)
+
+
+class Token(NamedTuple):
+    """A token with its place: ``type`` is range, number, string, name, mark or end."""
+
+    type: str
+    text: str
+    start: int
+    end: int
+
+
+def point_out(source: str, span: Span, message: str) -> str:
+    """Return the message with the place underlined beneath the line of the source that holds it."""
+    start = min(span[0], len(source))
+    line_start = source.rfind("\n", 0, start) + 1
+    line_end = source.find("\n", start)
+    line = source[line_start : line_end if line_end >= 0 else len(source)]
+    column = start - line_start
+    width = max(1, min(span[1], line_start + len(line)) - start)
+    visible = "".join(c if c.isprintable() else " " for c in line)
+    return f"{message}\n  {visible}\n  {' ' * column}{'^' * width}"
+
+
+def tokenize(text: str, holes: bool) -> list[Token]:
+    """Return the tokens of a text, and behind them one that stands for its end.
+
+    Raises:
+        UsageError: something is no token, or a hole where there can be none.
+    """
+    tokens, at = [], 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            what = "text without a closing quote" if text[at] in "\"'" else f"unexpected {text[at]!r}"
+            raise UsageError(point_out(text, (at, at + 1), f"{what}; text that is no plain name needs quotes"))
+        if match.group() == HOLE and not holes:
+            message = "unexpected '?': holes are for `spaniel explore`; other text needs quotes"
+            raise UsageError(point_out(text, match.span(), message))
+        if match.lastgroup != "space":
+            tokens.append(Token(str(match.lastgroup), match.group(), match.start(), match.end()))
+        at = match.end()
+    tokens.append(Token("end", "", len(text), len(text) + 1))
+    return tokens
