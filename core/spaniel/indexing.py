@@ -57,7 +57,7 @@ def index_need(context: Context, indexer: Expression | str, source: Need, name: 
         component=bound.registered.full_name,
         version=bound.registered.version,
         config=config,
-        seed=context.seed,
+        seed=context.seed if getattr(component, "is_random", False) else None,
         inputs={source.recipe.type: source.recipe.address},
     )
     return Need(recipe, build, (source,))

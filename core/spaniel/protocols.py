@@ -48,6 +48,9 @@ class Indexer(Protocol):
         can_filter: whether its indexes search among the rows of a mask.
         recall: what share of the true best 10 its indexes find at the least, on the clustered vectors that the contract
             tests with; 1 says that they are exact. One that does not say is held to 1.
+
+    An indexer whose ``is_random`` is true builds another index under another seed; of others, the seed is no part of the
+    recipe.
     """
 
     can_add: bool

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import ArtifactError, Corpus, PluginError
 from spaniel.store import Artifact, Draft
+from spaniel_impacts.building import Batch, invert_tokens, write_arrays
+from spaniel_impacts.postings import Postings
 
 from spaniel_bm25.config import Bm25Index
 from spaniel_bm25.formulas import absent_part, idf, tf_part
-from spaniel_bm25.kernel import count_postings, fill_postings
-from spaniel_bm25.postings import Index
+from spaniel_bm25.searching import Index
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 BATCH = 5000
 """Documents analyzed at once."""
-
-Batch = tuple[NDArray[np.int64], NDArray[np.int32]]
-"""Tokens per document, and the term numbers of the tokens."""
 
 CHUNK = 2**18
 """Postings scored at once."""
@@ -39,6 +37,8 @@ class Bm25Indexer:
 
     can_add = False
     can_delete = False
+    can_filter = True
+    recall = 1.0
 
     def __init__(self, config: Bm25Index, context: Context) -> None:
         self.config = config
@@ -60,10 +60,12 @@ class Bm25Indexer:
         batches, vocabulary = self._tokens(source, draft)
         lengths = np.concatenate([np.empty(0, np.int64), *(lengths for lengths, _ in batches)])
         tokens = int(lengths.sum())
-        indptr, indices, counts = _postings(batches, len(vocabulary))
+        indptr, indices, counts = invert_tokens(batches, len(vocabulary))
+        # Each term has a posting, so that no two of its bounds are one.
+        occurrences = np.add.reduceat(counts, indptr[:-1], dtype=np.float64).astype(np.int64)
         absent = self._score(indptr, indices, counts, lengths)
-        for name, array in (("indptr", indptr), ("indices", indices), ("data", counts), ("absent", absent)):
-            np.save(draft.file(f"{name}.npy"), array, allow_pickle=False)
+        arrays = {"indptr": indptr, "indices": indices, "data": counts, "absent": absent, "occurrences": occurrences}
+        write_arrays(arrays, draft)
         draft.file("vocabulary.json").write_text(json.dumps(list(vocabulary), ensure_ascii=False), encoding="utf-8")
         draft.info.update(documents=len(lengths), terms=len(vocabulary), postings=len(indices), tokens=tokens)
 
@@ -97,45 +99,23 @@ class Bm25Indexer:
             tf, length = counts[start:end].astype(np.float64), lengths[indices[start:end]] / mean
             added = tf_part(method, tf, length, k1, b, delta) - absent
             weight = np.repeat(weights, np.diff(np.clip(indptr, start, end)).astype(np.int64))
-            # The kernel reads signs: rounding may not leave a score below 0, nor a zero of the wrong sign.
+            # The search reads signs: rounding may not leave a score below 0, nor a zero of the wrong sign.
             counts[start:end] = np.maximum(weight * added, 0) + 0.0
         return (weights * absent).astype(np.float32)
 
     def open(self, artifact: Artifact) -> Index:
         """Open an index, memory-mapped."""
         try:
-            arrays = {
-                name: np.load(artifact.file(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
-                for name in ("indptr", "indices", "data", "absent")
-            }
-            vocabulary = json.loads(artifact.file("vocabulary.json").read_text(encoding="utf-8"))
-            index = Index(
-                **arrays, vocabulary=vocabulary, documents=int(artifact.info["documents"]), analyzer=self.analyzer
+            documents = int(artifact.info["documents"])
+            absent, occurrences = (
+                np.load(artifact.file(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
+                for name in ("absent", "occurrences")
             )
+            vocabulary = json.loads(artifact.file("vocabulary.json").read_text(encoding="utf-8"))
+            index = Index(Postings.open(artifact, documents), absent, vocabulary, self.analyzer, occurrences)
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
                 artifact.path, f"holds no BM25 index ({error}); remove it and build it again"
             ) from error
         index.search([""], 1)  # compiles the kernel, or loads it compiled: part of opening, not of the first search
         return index
-
-
-def _postings(batches: list[Batch], terms: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Turn documents into postings by term, in time linear in the tokens; the batches are used up.
-
-    Returns:
-        bounds ``(terms + 1,)``, and for each posting its row and how often the term occurs there.
-    """
-    last, df, start = np.full(terms, -1, np.int32), np.zeros(terms, np.int64), 0
-    for lengths, ids in batches:
-        count_postings(lengths, ids, start, last, df)
-        start += len(lengths)
-    indptr = np.concatenate([[0], np.cumsum(df)]).astype(np.int64)
-    indices, counts = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    last[:], start, ends = -1, 0, indptr[:-1].copy()
-    batches.reverse()
-    while batches:
-        lengths, ids = batches.pop()
-        fill_postings(lengths, ids, start, last, ends, indices, counts)
-        start += len(lengths)
-    return indptr, indices, counts

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from spaniel import Corpus, Queries, Run, Stage
-from spaniel.indexing import index_need, open_index
+from spaniel.indexing import allowed_rows, index_need, open_index
 from spaniel.store import Need
 
 from spaniel_bm25.config import Bm25
-from spaniel_bm25.postings import Index
+from spaniel_bm25.searching import Index
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -33,7 +33,8 @@ class Bm25Retriever:
         return cast(Index, open_index(self.context, self._indexer, corpus.need))
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
-        """Return the best ``k`` documents of each query."""
-        found = self.index(corpus).search(queries.texts, self.config.k)
+        """Return the best ``k`` documents of each query, among those that pass the filter."""
+        allowed = allowed_rows(self.context, corpus, self.config.filter)
+        found = self.index(corpus).search(queries.texts, self.config.k, allowed)
         self.context.advance(len(queries))
         return found

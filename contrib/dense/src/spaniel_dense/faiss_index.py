@@ -33,6 +33,7 @@ class FaissIndexer(EngineIndexer):
     """Builds an index by a factory string, as ``HNSW32,Flat``, ``IVF1024,PQ48x4fs`` or ``OPQ32,IVF1024,PQ32``."""
 
     name, module, extra = "faiss", "faiss", "faiss"
+    is_random = True
 
     def __init__(self, config: FaissConfig, context: Context) -> None:
         self.config = config

@@ -54,6 +54,11 @@ class ShardedIndexer:
         return self.inner.can_filter
 
     @property
+    def is_random(self) -> bool:
+        """Whether the seed changes a shard."""
+        return bool(getattr(self.inner, "is_random", False))
+
+    @property
     def recall(self) -> float:
         """That of a shard: merging loses nothing."""
         return self.inner.recall

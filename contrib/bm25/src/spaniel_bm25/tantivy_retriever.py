@@ -1,0 +1,40 @@
+"""Retrieval by tantivy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from spaniel import Corpus, Queries, Run, Stage
+from spaniel.indexing import allowed_rows, index_need, open_index
+from spaniel.store import Need
+
+from spaniel_bm25.config import Tantivy
+from spaniel_bm25.tantivy_indexer import LivingIndex
+
+if TYPE_CHECKING:
+    from spaniel import Context
+
+
+class TantivyRetriever:
+    """Searches the index of its options; an empty query, or one without a known term, gets an empty list."""
+
+    def __init__(self, config: Tantivy, context: Context) -> None:
+        self.config = config
+        self.context = context
+        self._indexer = Stage("spaniel-bm25/tantivy", **config.index().model_dump(mode="python"))
+
+    def needs(self, corpus: Need) -> Sequence[Need]:
+        """The index."""
+        return [index_need(self.context, self._indexer, corpus)]
+
+    def index(self, corpus: Corpus) -> LivingIndex:
+        """Return the opened index of a corpus."""
+        return cast(LivingIndex, open_index(self.context, self._indexer, corpus.need))
+
+    def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
+        """Return the best ``k`` documents of each query, among those that pass the filter."""
+        allowed = allowed_rows(self.context, corpus, self.config.filter)
+        found = self.index(corpus).search(queries.texts, self.config.k, allowed, self.config.phrases)
+        self.context.advance(len(queries))
+        return found

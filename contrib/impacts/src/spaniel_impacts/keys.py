@@ -1,0 +1,73 @@
+"""What the compiled searches share: score and row in one key, whose order is the tie rule.
+
+Scores are never negative. So the sign says which documents a query has met: a scratch array holds -0.0 for every document
+before and after each query, and -0.0 + 0.0 is +0.0. And so the bits of scores, seen as integers, are in the order of the
+scores: score and row make one 64-bit key, and the tie rule is the order of keys.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+BLOCK = 64
+"""Rows that are passed over together where none of them can be among the best."""
+
+ROOM = 256
+"""Candidates kept beyond twice ``k`` before the best ``k`` are picked out of them."""
+
+UNMET = np.int32(-(2**31))
+"""The bits of -0.0."""
+
+_LAST = np.int64(2**32 - 1)
+
+
+@njit(inline="always")
+def key_of(bits: np.int32, row: int) -> np.int64:
+    """Return the key of a score, given as bits, and a row."""
+    return (np.int64(bits) << 32) | (_LAST - np.int64(row))
+
+
+@njit(inline="always")
+def row_of(key: np.int64) -> np.int64:
+    """Return the row of a key; ``key >> 32`` is its score."""
+    return _LAST - (key & _LAST)
+
+
+@njit(cache=True, nogil=True)
+def keep_best(keys: NDArray[np.int64], size: int, k: int) -> np.int64:
+    """Move the ``k`` greatest of the first ``size`` keys to the front; return the least of them."""
+    best = np.partition(keys[:size], size - k)[size - k :]
+    keys[:k] = best
+    return best[0]
+
+
+@njit(cache=True, nogil=True)
+def write_best(keys: NDArray[np.int64], size: int, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+    """Write the best of the first ``size`` keys, as many as there is room for; the rest is left as it is."""
+    bits = scores.view(np.int32)
+    best = np.sort(keys[:size])[::-1][: len(rows)]
+    for rank in range(len(best)):
+        rows[rank] = row_of(best[rank])
+        bits[rank] = best[rank] >> 32
+
+
+@njit(cache=True, nogil=True)
+def seek(rows: NDArray[np.uint32], start: int, end: int, row: int) -> int:
+    """Return the first position from ``start`` on whose row is ``row`` or more, ``end`` where there is none.
+
+    Steps double until they pass it, so that what is near is found soon.
+    """
+    step, low = 1, start
+    while low + step < end and rows[low + step] < row:
+        low += step
+        step *= 2
+    high = min(low + step, end)
+    while low < high:
+        middle = (low + high) >> 1
+        if rows[middle] < row:
+            low = middle + 1
+        else:
+            high = middle
+    return low

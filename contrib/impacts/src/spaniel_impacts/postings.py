@@ -1,0 +1,175 @@
+"""An opened inverted index with scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from spaniel import ArtifactError, Run, UsageError
+from spaniel.store import Artifact
+
+from spaniel_impacts.pruning import maxscore
+from spaniel_impacts.sweep import sweep
+
+BATCH = 2048
+"""Queries searched at once, at most."""
+
+RETURNED = 2**22
+"""Entries returned for a batch of queries, at most, of eight bytes each; one query may have more."""
+
+Search = Literal["sweep", "maxscore"]
+
+
+@dataclass(frozen=True, eq=False)
+class Postings:
+    """For each term the documents that hold it, with its impacts there; memory-mapped where it was opened from disk.
+
+    Attributes:
+        indptr: ``(terms + 1,)`` int64; the postings of term ``t`` are ``indptr[t]:indptr[t + 1]``.
+        indices: ``(postings,)`` int32 rows, ascending within a term.
+        data: ``(postings,)`` impacts, +0.0 or more: float32, or uint8 in steps of each term's own.
+        documents: how many documents there are.
+        bounds: ``(terms,)`` float32, the greatest impact of each term; only :meth:`search` by MaxScore needs it.
+        steps: ``(terms,)`` float32, what an impact of 1 stands for, where impacts are uint8.
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    data: NDArray[Any]
+    documents: int
+    bounds: NDArray[np.float32] | None = None
+    steps: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        fits = self.indptr.dtype == np.int64 and self.indices.dtype == np.int32 and self.indptr.ndim == 1
+        fits = fits and self.data.dtype == (np.float32 if self.steps is None else np.uint8)
+        fits = fits and self.indices.shape == self.data.shape == (self.indptr[-1],)
+        if not fits:
+            raise UsageError(
+                "postings are int64 bounds, int32 rows, and as many float32 (or, with steps, uint8) impacts"
+            )
+
+    @classmethod
+    def open(cls, artifact: Artifact, documents: int) -> Postings:
+        """Open the postings that :mod:`spaniel_impacts.building` wrote, memory-mapped.
+
+        Raises:
+            ArtifactError: there are none, or they are damaged.
+        """
+
+        def read(name: str) -> NDArray[Any]:
+            where = artifact.file(f"{name}.npy")
+            try:
+                array: NDArray[Any] = np.load(where, mmap_mode="r", allow_pickle=False)
+            except (ValueError, OSError, EOFError) as error:
+                raise ArtifactError(where, f"is damaged ({error}); remove the index and build it again") from error
+            return array
+
+        optional = {name: read(name) for name in ("bounds", "steps") if f"{name}.npy" in artifact.files}
+        try:
+            return cls(read("indptr"), read("indices"), read("data"), documents, **optional)
+        except UsageError as error:
+            raise ArtifactError(artifact.path, f"{error}; remove the index and build it again") from error
+
+    def __len__(self) -> int:
+        return self.documents
+
+    @property
+    def terms(self) -> int:
+        """Size of the vocabulary."""
+        return len(self.indptr) - 1
+
+    def impact(self, term: int, row: int) -> float:
+        """Return the impact of a term in a document, 0 where the document lacks it."""
+        begin, end = self.indptr[term], self.indptr[term + 1]
+        at = begin + np.searchsorted(self.indices[begin:end], row)
+        if at == end or self.indices[at] != row:
+            return 0.0
+        return float(self.data[at]) * (1.0 if self.steps is None else float(self.steps[term]))
+
+    def search(
+        self,
+        offsets: NDArray[np.int64],
+        terms: NDArray[np.int32],
+        k: int,
+        *,
+        weights: NDArray[np.float32] | None = None,
+        constants: NDArray[np.float32] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+        method: Search = "sweep",
+    ) -> Run:
+        """Return the ``k`` best documents of each query that hold at least one of its terms, exactly.
+
+        Scores are added up in float32 in the order of a query's terms. MaxScore gives the same run, bit for bit, where
+        these come in descending order of weight times bound, as :func:`spaniel_impacts.queries.arrange` brings them.
+
+        Args:
+            offsets: ``(queries + 1,)``; the terms of query ``q`` are ``offsets[q]:offsets[q + 1]``.
+            terms: term numbers; one that comes twice counts twice.
+            k: how many documents; a list is shorter where fewer match.
+            weights: of the terms, 0 or more, by which impacts are multiplied; all 1 where not given.
+            constants: ``(queries,)`` 0 or more, added to every score of a query; the sweep alone takes them.
+            allowed: ``(n,)`` bool, which documents may be found; those past its end may not.
+            method: ``"sweep"`` or ``"maxscore"``.
+
+        Raises:
+            UsageError: the mask is no array of booleans, or the method is not given what it needs.
+        """
+        if allowed is not None:
+            allowed = _mask(allowed, self.documents)
+        if method == "maxscore" and (self.bounds is None or constants is not None):
+            raise UsageError("MaxScore needs postings with bounds, and takes no constants")
+        if self.steps is not None:
+            weights = self.steps[terms] if weights is None else weights * self.steps[terms]
+        queries = len(offsets) - 1
+        width = min(k, self.documents)
+        if width < 1:
+            return Run.empty(queries)
+        if constants is None:
+            constants = np.zeros(queries, np.float32)
+        batch = max(1, min(BATCH, RETURNED // width))
+        runs = []
+        for start in range(0, queries, batch):
+            end = min(start + batch, queries)
+            rows = np.full((end - start, width), -1, np.int32)
+            scores = np.empty((end - start, width), np.float32)
+            asked = offsets[start : end + 1]
+            if method == "sweep":
+                parts = (asked, terms, weights, constants[start:end], allowed, self.documents)
+                _share(end - start, lambda i, n, p=parts, o=(rows, scores): self._sweep(p, i, n, o))
+            else:
+                factors = np.ones(len(terms), np.float32) if weights is None else weights
+                parts = (asked, terms, factors, allowed, self.documents)
+                _share(end - start, lambda i, n, p=parts, o=(rows, scores): self._maxscore(p, i, n, o))
+            runs.append(Run.from_matrix(rows, scores))
+        return Run.concatenate(runs)
+
+    def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: tuple[Any, Any]) -> None:
+        sweep(self.indptr, self.indices, self.data, *parts, first, step, *out)
+
+    def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: tuple[Any, Any]) -> None:
+        maxscore(self.indptr, self.indices, self.data, self.bounds, *parts, first, step, *out)
+
+
+def _mask(allowed: NDArray[np.bool_], documents: int) -> NDArray[np.bool_]:
+    if allowed.dtype != np.bool_ or allowed.ndim != 1:
+        raise UsageError(f"`allowed` is a flat array of booleans, not {allowed.dtype} {allowed.shape}")
+    mask = np.zeros(documents, np.bool_)
+    mask[: len(allowed)] = allowed[:documents]
+    return mask
+
+
+def _share(queries: int, work: Callable[[int, int], None]) -> None:
+    """Let threads share queries; each is told the first of its own, and how far it is to the next."""
+    threads = min(numba.config.NUMBA_NUM_THREADS, queries)
+    # Threads of Python's own: those of numba's parallel loops do not survive a fork, nor, on some systems, each other.
+    if threads <= 1:
+        work(0, 1)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda first: work(first, threads), range(threads)))

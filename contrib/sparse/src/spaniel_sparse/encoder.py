@@ -1,0 +1,100 @@
+"""Texts → weights of terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from spaniel import UsageError
+from spaniel.data import SparseVectors
+from spaniel_neural.locating import download_model, find_model
+
+from spaniel_sparse.config import SpladeConfig
+from spaniel_sparse.layout import Layout, read_layout
+
+if TYPE_CHECKING:
+    from spaniel import Context
+    from spaniel.protocols import Metadata, Role
+
+_TINY = "package:cognition/"
+
+
+class Model(Protocol):
+    """What runs the model."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    def embed(self, texts: Sequence[str], role: str, keep: int | None) -> SparseVectors: ...
+
+
+class SpladeEncoder:
+    """One weight a term of the vocabulary, most of them 0 (Formal et al., SPLADE v2, 2021, equations 1 and 6).
+
+    Texts that come several times are encoded once; an empty one has no terms.
+    """
+
+    def __init__(self, config: SpladeConfig, context: Context) -> None:
+        self.config = config
+        self.context = context
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What the model's folder says; fetched from the hub where this machine lacks it."""
+        try:
+            folder = download_model(self.config.model, self.config.revision, self.context.offline)
+        except UsageError as error:
+            raise self._with_hint(error) from None
+        return read_layout(folder)
+
+    @cached_property
+    def model(self) -> Model:
+        """The model itself, loaded on first use."""
+        if self.layout.is_plain:
+            from spaniel_sparse.vocabulary import PooledVocabulary
+
+            return cast(Model, PooledVocabulary(self.layout, self.config, self.context))
+        from spaniel_sparse.modules import ModularEncoder
+
+        return cast(Model, ModularEncoder(self.layout, self.config, self.context))
+
+    def fingerprint(self, role: Role) -> Mapping[str, str]:
+        """Return the digest of weights, tokenizer and settings.
+
+        A model that has not been fetched yet is known by its name and revision; nothing is fetched to plan.
+        """
+        try:
+            folder = find_model(self.config.model, self.config.revision)
+        except UsageError as error:
+            raise self._with_hint(error) from None
+        if folder is None:
+            return {"model": f"{self.config.model}@{self.config.revision or 'main'}"}
+        return {"model": read_layout(folder).digest(self.context.store)}
+
+    def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, SparseVectors]:
+        """Return weights of terms, 0 or more, under the name ``sparse``; terms are the tokenizer's numbers."""
+        distinct = list(dict.fromkeys(text for text in texts if text.strip()))
+        prompt = self.layout.prompts.get(role, "")
+        keep = self.config.query_terms if role == "query" else self.config.document_terms
+        # The last row, of no terms, is that of every empty text.
+        made = self.model.embed([prompt + text for text in distinct], role, keep)
+        made = SparseVectors(np.append(made.indptr, made.indptr[-1]), made.indices, made.values, made.width)
+        self.context.count("texts encoded", len(distinct))
+        position = {text: number for number, text in enumerate(distinct)}
+        return {"sparse": made.take([position.get(text, len(distinct)) for text in texts])}
+
+    def names(self, terms: NDArray[np.int32]) -> list[str]:
+        """Return what terms are called, for readers."""
+        named: list[str] = self.model.tokenizer.convert_ids_to_tokens(terms.tolist())
+        return named
+
+    def _with_hint(self, error: UsageError) -> UsageError:
+        if self.config.model.startswith(_TINY):
+            return UsageError(f'{error}: pip install "spaniel-sparse[splade-tiny]"')
+        return error
