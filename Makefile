@@ -42,5 +42,9 @@ models: install
 docs: install
 	$(BIN)/python -m mkdocs build --strict --quiet
 
+bench: install
+	$(BIN)/python -m pip install --quiet python-terrier pyterrier-pisa pyseismic-lsr
+	$(BIN)/python benchmarks/run_all.py
+
 clean:
 	rm -rf $(VENV) build site

@@ -1,6 +1,6 @@
 """Exact sparse search beside scipy, Seismic and impact-index, on the same vectors in the same process, on one thread.
 
-    python benchmarks/sparse_peers.py --data shared/data/scifact
+    python benchmarks/sparse_peers.py --data path/to/beir-folder
     python benchmarks/sparse_peers.py --documents 1000000
 
 Vectors are those of splade-tiny for a collection, or synthetic ones. Peers that are not installed are left out: `pip install

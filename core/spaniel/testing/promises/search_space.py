@@ -11,6 +11,7 @@ import numpy as np
 
 from spaniel.context import Context
 from spaniel.errors import UsageError
+from spaniel.protocols import Coordinates
 from spaniel.store import canonical_json, digest_bytes
 from spaniel.testing.bits import Bits
 from spaniel.testing.case import Case, expect
@@ -157,6 +158,52 @@ def asks_for_valid_candidates(case: Case) -> None:
             strategy.tell(candidate, _score(space, candidate))
 
 
+def goes_on_from_its_state(case: Case) -> None:
+    """A strategy's state is JSON, and another session goes on from it as the first one does."""
+    if _role(case) != "strategy":
+        return
+    context = case.context()
+    strategy, space = case.make(context), _space(case, context)
+    strategy.start(space, _rng())
+    for told in range(30):
+        candidate = strategy.ask()
+        if told == 20:
+            # One was asked for and not told yet.
+            ahead = strategy.ask()
+            state = json.loads(json.dumps(strategy.state(), allow_nan=False))
+            other = case.make(case.context())
+            other.restore(space, state)
+            for walk in (strategy, other):
+                walk.tell(candidate, _score(space, candidate))
+            candidate = ahead
+        strategy.tell(candidate, _score(space, candidate))
+        if told == 20:
+            other.tell(candidate, _score(space, candidate))
+        if told > 20:
+            again = other.ask()
+            expect(again == candidate, f"after restoring it asks for {again!r}, not for {candidate!r}")
+            other.tell(again, _score(space, again))
+
+
+def places_its_candidates(case: Case) -> None:
+    """Where a space has axes, a candidate has a point, and the point gives the candidate back."""
+    if _role(case) != "space":
+        return
+    made, rng = _space(case, case.context()), _rng()
+    if not isinstance(made, Coordinates):
+        return
+    space: Any = made
+    for _ in range(_MANY):
+        candidate = space.sample(rng)
+        point = space.place(candidate)
+        expect(len(point) == len(space.axes), f"a point of {len(point)} numbers for {len(space.axes)} axes")
+        for axis, value in zip(space.axes, point, strict=True):
+            inside = value in range(axis.size) if axis.size else 0 <= value <= 1
+            expect(inside, f"{value!r} is outside the axis {axis.name}")
+        again = space.at(json.loads(json.dumps(point)))
+        expect(_digest(space, again) == _digest(space, candidate), f"the point of {candidate!r} gives {again!r}")
+
+
 PROMISES = {
     "makes valid candidates": makes_valid_candidates,
     "candidates are JSON": candidates_are_json,
@@ -165,4 +212,6 @@ PROMISES = {
     "is deterministic": is_deterministic,
     "scores are numbers": scores_are_numbers,
     "asks for valid candidates": asks_for_valid_candidates,
+    "goes on from its state": goes_on_from_its_state,
+    "places its candidates": places_its_candidates,
 }

@@ -1,0 +1,204 @@
+"""``spaniel explore`` and ``spaniel correlate``."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+from spaniel import UsageError
+from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.main import State
+from spaniel.cli.output import print_table
+from spaniel.data import OnError
+from spaniel.evaluation import cost_line
+
+from spaniel_search.budget import parse_budget
+from spaniel_search.exploring import Exploration, Explored, default_strategy, remove_losers
+from spaniel_search.exploring import explore as explore_pipelines
+from spaniel_search.pipelines.objective import KEPT
+
+
+@click.command()
+@click.argument("expression")
+@click.argument("data")
+@click.option("--strategy", default=None, help="Strategy, with its options; by default greedy(neighbours=4).")
+@click.option(
+    "--budget",
+    multiple=True,
+    default=("100",),
+    show_default=True,
+    help="What may be spent: 200, 10min, 5000calls, 1e6tokens; repeatable.",
+)
+@click.option(
+    "-m", "--measure", default="nDCG@10", show_default=True, help="Measure to tune for, by its ir-measures name."
+)
+@click.option(
+    "--tune-split", default=None, help="Split to tune on; by default dev, validation or train, else half of it."
+)
+@click.option("--report-split", default=None, help="Split to report on; by default test, else the other half.")
+@click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Candidates scored at a time.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that score candidates; the result does not depend on it.",
+)
+@click.option(
+    "--digits", type=click.IntRange(1, 15), default=3, show_default=True, help="Significant digits of real numbers."
+)
+@click.option("--keep-indexes", is_flag=True, help="Keep indexes that only candidates which lost needed.")
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML report.")
+@on_error_option
+@json_option
+@running_options
+@click.pass_obj
+def explore(
+    state: State,
+    /,
+    expression: str,
+    data: str,
+    strategy: str | None,
+    budget: tuple[str, ...],
+    measure: str,
+    tune_split: str | None,
+    report_split: str | None,
+    batch: int,
+    processes: int,
+    digits: int,
+    keep_indexes: bool,
+    report: Path | None,
+    on_error: OnError,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Fill the holes of a pipeline with what works best on some queries, and report on others.
+
+    \b
+    EXPRESSION has holes: `?` for the whole declared range of an option, `?[0.4..2.0]` or
+    `?[1..100, log]` for a range, `?[a, b]` for choices, `?rerank` for any component of a kind:
+
+    \b
+    spaniel explore "bm25(k1=?[0.1..3.0], b=?) >> ?[cut(k=10), null]" python-docs --budget 60
+    """
+    wanted = Exploration(
+        expression,
+        data,
+        strategy or default_strategy(),
+        parse_budget(budget),
+        measure,
+        tune_split,
+        report_split,
+        batch,
+        processes,
+        digits,
+        on_error,
+        tuple(state.files),
+    )
+    if report is not None and not report.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {report.absolute().parent} to write {report.name} into")
+    with running(state, keep=KEPT, **settings) as context:
+        found = explore_pipelines(context, wanted)
+        removed = (0, 0) if keep_indexes else remove_losers(context, found)
+    if report is not None:
+        shutil.copyfile(found.artifact.file("report.html"), report)
+    if as_json:
+        result = found.result
+        told = {
+            **result.facts,
+            "best": {"expression": found.expression, "score": result.best.score, "candidate": result.best.candidate},
+            "tried": result.tried,
+            "failed": result.failed,
+            "ended": result.ended,
+            "spent": dict(result.spent),
+            "artifact": str(found.artifact.path),
+        }
+        print_json(told)
+        return
+    _print(found, removed, report)
+
+
+def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> None:
+    from spaniel.evaluation import human_bytes
+
+    result = found.result
+    facts, held = result.facts, result.facts["held_out"]
+    measure, tuned, other = facts["measure"], facts["data"], facts["held_out_data"]
+    parts = [f"{part['queries']} queries, {part['part']}" for part in (tuned, other)]
+    click.echo(f"{tuned['name']}: tuned on {parts[0]}; reported on {parts[1]}")
+    if tuned["left_out"]:
+        click.echo(
+            f"  ({tuned['left_out']} queries of {tuned['part']} are left out: {other['part']} has the same texts)"
+        )
+    if tuned["half"]:
+        click.echo("  (one split with judgments, halved by a seeded hash of the queries)")
+    click.echo()
+    beginning = held["beginning"]
+    for title, line, score in (("best", held["best"], result.best.score), ("beginning", beginning, beginning["tuned"])):
+        low, high = line["interval"]
+        click.echo(f"{title:<10} {click.style(line['expression'], bold=title == 'best')}")
+        before = "–" if score is None else f"{score:.4f}"
+        click.echo(f"           {measure}: tuned on {before}, held out {line['score']:.4f} ({low:.3f} to {high:.3f})")
+        click.echo(f"           {cost_line(line['cost'])}")
+    click.echo()
+    click.echo(
+        f"held out, the best differs by {held['difference']:+.4f} (p = {held['p_value']:.3f}, paired randomisation)"
+    )
+    failed = f", {result.failed} failed" if result.failed else ""
+    click.echo(f"{result.tried} configurations tried{failed}; {result.ended}")
+    if removed[0]:
+        click.echo(f"removed {removed[0]} artifacts that only the others needed ({human_bytes(removed[1])})")
+    click.echo(f"trials and plots are in {found.artifact.path}")
+    if report is not None:
+        click.echo(f"wrote {report}")
+
+
+@click.command()
+@click.argument("table", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--score", required=True, metavar="COLUMN", help="What the candidates are worth.")
+@click.option(
+    "--proxy", "proxies", multiple=True, metavar="COLUMN", help="A cheap score; repeatable; -NAME: less is better."
+)
+@click.option("--trivial", multiple=True, metavar="COLUMN", help="A size that proxies have to beat; repeatable.")
+@click.option("--by", metavar="COLUMN", help="Look at the candidates of each value apart, too.")
+@click.option(
+    "--resamples", type=click.IntRange(0), default=1000, show_default=True, help="Resamples of the intervals."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed of the resampling.")
+@json_option
+def correlate(
+    table: Path,
+    score: str,
+    proxies: tuple[str, ...],
+    trivial: tuple[str, ...],
+    by: str | None,
+    resamples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Show how well cheap scores rank candidates, beside trivial ones.
+
+    TABLE has a row a candidate: .csv, .tsv (a head first) or .jsonl, also compressed as .gz.
+    """
+    from spaniel_search.correlation import correlate as correlate_columns
+    from spaniel_search.correlation import correlation_table
+    from spaniel_search.table import column, read_table
+
+    if not proxies and not trivial:
+        raise UsageError("name at least one column with --proxy or --trivial")
+    rows = read_table(table)
+    found = correlate_columns(
+        column(rows, score, table),
+        {name.removeprefix("-"): column(rows, name, table) for name in proxies},
+        {name.removeprefix("-"): column(rows, name, table) for name in trivial},
+        strata=[row[by] for row in rows] if by and column(rows, by, table, numbers=False) else None,
+        seed=seed,
+        resamples=resamples,
+    )
+    if as_json:
+        print_json([one.to_json() for one in found])
+        return
+    head, *lines = correlation_table(found)
+    print_table(head, lines)

@@ -1,0 +1,177 @@
+"""Tuning a pipeline on some queries, and reporting on others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from spaniel import ArtifactError, Context, Stage, UsageError
+from spaniel.collections import find_dataset
+from spaniel.data import OnError
+from spaniel.evaluation import Evaluation, parse_measures
+from spaniel.evaluation.statistics import bootstrap_intervals, randomisation_tests
+from spaniel.pipeline.run import needs
+from spaniel.store import Artifact, Draft
+from spaniel.system import Task, describe_task, run_system
+
+from spaniel_search.config import Budget
+from spaniel_search.parts import Part, check_apart, choose_parts, open_part
+from spaniel_search.pipelines.objective import PipelineObjective, space_of
+from spaniel_search.plots import write_plots
+from spaniel_search.report import write_report
+from spaniel_search.searching import Plan, Result, read_result, search_need
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """What is explored.
+
+    Attributes:
+        expression: a pipeline with holes.
+        data: the collection, as the user names it.
+        strategy: a strategy, as an expression.
+        budget: what may be spent.
+        measure: what is tuned for.
+        tune, report: splits, where not the usual ones.
+        batch: candidates scored between two tellings.
+        processes: how many processes score.
+        digits: significant digits of real numbers.
+        on_error: what malformed input in a folder does.
+        files: one-file plugins.
+    """
+
+    expression: str
+    data: str
+    strategy: str
+    budget: Budget
+    measure: str = "nDCG@10"
+    tune: str | None = None
+    report: str | None = None
+    batch: int = 4
+    processes: int = 1
+    digits: int = 3
+    on_error: OnError = "fail"
+    files: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The result of an exploration, where it is kept, and whether it was found there."""
+
+    result: Result
+    artifact: Artifact
+    found: bool = False
+
+    @property
+    def expression(self) -> str:
+        """The best pipeline."""
+        return str(self.result.best.detail["expression"])
+
+
+def explore(context: Context, wanted: Exploration) -> Explored:
+    """Fill the holes of a pipeline with what works best on the queries that are tuned on, and report on others.
+
+    The walk begins at the default of every hole, so that what it finds is at least as good on the queries that it sees.
+    The result is an artifact; one that was stopped goes on, and one that is there is read.
+
+    Raises:
+        UsageError: something is wrong with the expression, the strategy, the measure or the collection, or queries to
+            report on were tuned on; all before anything is loaded or built but the collection itself. Or every candidate
+            failed.
+    """
+    (measure,) = parse_measures([wanted.measure])
+    space = space_of(wanted.expression, wanted.digits)
+    context.create("search_space", space)
+    context.create("search_space", wanted.strategy)
+    dataset = find_dataset(context, wanted.data, wanted.on_error)
+    parts = choose_parts(dataset, wanted.tune, wanted.report)
+    tuned, held_out = (open_part(context, dataset, part, context.seed) for part in parts)
+    check_apart(tuned, held_out)
+    objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error, wanted.files)
+    first = objective.space.first()
+    plan = Plan(space, wanted.strategy, wanted.budget, wanted.batch, wanted.processes, (first,))
+    facts = {
+        "expression": wanted.expression,
+        "measure": measure,
+        "data": _described(tuned, parts[0]),
+        "held_out_data": _described(held_out, parts[1]),
+    }
+
+    def finish(result: Result, draft: Draft) -> None:
+        result.facts["held_out"] = _report(context, objective, result, first, held_out, measure)
+        write_plots(result, draft.file)
+        write_report(result, draft.file("report.html"))
+
+    need = search_need(context, plan, objective, facts=facts, finish=finish)
+    found = context.store.has(need.recipe.address)
+    artifact = context.obtain(need)
+    return Explored(read_result(artifact), artifact, found)
+
+
+def remove_losers(context: Context, explored: Explored) -> tuple[int, int]:
+    """Remove the artifacts that the walk built and that the best candidate does not need; they can be built again.
+
+    Where the result was found, not walked to, nothing is removed: what is there by now was built for something else.
+
+    Returns:
+        How many were removed, and how many bytes they took.
+    """
+    if explored.found:
+        return 0, 0
+    result = explored.result
+    built = {address for trial in result.trials for address in trial.detail.get("built", ())}
+    kept = set(result.facts["held_out"]["needed"])
+    count = size = 0
+    for name in sorted(built - kept):
+        try:
+            size += context.store.open(name).bytes
+            context.store.remove(name)
+            count += 1
+        except (ArtifactError, UsageError):
+            continue  # another process has removed it, or is using it
+    return count, size
+
+
+def _described(task: Task, part: Part) -> dict[str, Any]:
+    left_out = len(task.dataset.queries(part.split)) - len(task.queries) if part.without else 0
+    return {**describe_task(task), "part": str(part), "half": part.half, "left_out": left_out}
+
+
+def _report(
+    context: Context, objective: PipelineObjective, result: Result, first: Any, task: Task, measure: str
+) -> dict[str, Any]:
+    """Return what the best candidate, and the one to begin with, do on the queries that nothing was tuned on."""
+    best = objective.pipeline(result.best.candidate)
+    beginning = objective.pipeline(first)
+    systems = [run_system(context, pipeline, task, [measure]) for pipeline in (best, beginning)]
+    evaluations: list[Evaluation] = [system.evaluation for system in systems if system.evaluation is not None]
+    values = np.stack([evaluation.values(measure) for evaluation in evaluations])
+    intervals = bootstrap_intervals(values, context.seed)
+    p_value = float(randomisation_tests(values[:1] - values[1:], context.seed)[0])
+
+    def told(at: int) -> Mapping[str, Any]:
+        system = systems[at]
+        return {
+            "expression": str(system.pipeline.expression),
+            "score": float(values[at].mean()),
+            "interval": [float(end) for end in intervals[at]],
+            "cost": dict(system.cost),
+        }
+
+    needed = [n.recipe.address for pipeline in (best, beginning) for n in needs(context, pipeline, task.corpus.need)]
+    difference = float((values[0] - values[1]).mean())
+    tuned = next((t.score for t in result.trials if t.candidate == first), None)
+    return {
+        "best": told(0),
+        "beginning": {**told(1), "tuned": tuned},
+        "difference": difference,
+        "p_value": p_value,
+        "needed": needed,
+    }
+
+
+def default_strategy() -> str:
+    """Return the strategy that is used where none is named."""
+    return str(Stage("greedy", neighbours=4))

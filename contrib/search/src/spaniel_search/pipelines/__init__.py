@@ -1,0 +1,1 @@
+"""The space of pipelines: an expression with holes, and every way to fill them."""

@@ -1,0 +1,132 @@
+"""The quality of a pipeline on the queries that are tuned on."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from spaniel import Context, PluginError, Stage, UsageError
+from spaniel.collections import find_dataset
+from spaniel.data import OnError
+from spaniel.pipeline import Pipeline
+from spaniel.pipeline.run import needs
+from spaniel.plugins import load_registry
+from spaniel.store import canonical_json, digest_bytes
+from spaniel.system import Task, run_system
+
+from spaniel_search.objectives import Outcome
+from spaniel_search.parts import Half, Part, open_part, share
+from spaniel_search.pipelines.space import Pipelines
+
+KEPT = 64
+"""Results, objects and opened indexes that a session of an exploration keeps, each: stages that many candidates begin
+with stay, and memory does not grow with the number of candidates."""
+
+
+class PipelineObjective:
+    """A measure of the pipeline that a candidate stands for, with its cost.
+
+    Args:
+        context: the session; what pipelines begin with alike is run once in it.
+        space: the expression of the space, as in ``pipelines(expression="bm25(k1=?)")``.
+        data: the collection, as the user names it.
+        part: the queries.
+        measure: name of the measure; higher is better.
+        on_error: what malformed input in a folder does.
+        files: one-file plugins, for worker processes.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        space: str,
+        data: str,
+        part: Part,
+        measure: str,
+        on_error: OnError = "fail",
+        files: tuple[str, ...] = (),
+    ) -> None:
+        self.context, self.part, self.measure = context, part, measure
+        self.told: dict[str, Any] = {
+            "space": space,
+            "data": data,
+            "measure": measure,
+            "on_error": on_error,
+            "files": list(files),
+        }
+        self.space: Pipelines = context.create("search_space", space)
+        self._shares: dict[float, Task] = {}
+
+    @cached_property
+    def task(self) -> Task:
+        """The collection with the queries that are tuned on."""
+        dataset = find_dataset(self.context, self.told["data"], self.told["on_error"])
+        return open_part(self.context, dataset, self.part, self.context.seed)
+
+    @property
+    def recipe(self) -> tuple[str, dict[str, Any]]:
+        context = self.context
+        settings = {
+            "store": str(context.store.root),
+            "device": context.device,
+            "seed": context.seed,
+            "batch_size": context.batch_size,
+            "offline": context.offline,
+        }
+        part = {"split": self.part.split, "half": self.part.half, "without": self.part.without}
+        return "spaniel_search.pipelines.objective:make", {"settings": settings, **part, **self.told}
+
+    @cached_property
+    def identity(self) -> str:
+        task = self.task
+        assert task.qrels is not None
+        parts = [self.measure, task.corpus.need.recipe.address, task.queries.digest, task.qrels.digest]
+        return digest_bytes(canonical_json(parts))
+
+    def key(self, candidate: Any) -> str:
+        """Return the digest of the pipeline: components, versions, every option, and the artifacts that it needs."""
+        try:
+            pipeline = self.pipeline(candidate)
+            addresses = [need.recipe.address for need in needs(self.context, pipeline, self.task.corpus.need)]
+        except (UsageError, PluginError) as error:
+            return digest_bytes(canonical_json([candidate, str(error)]))
+        return digest_bytes(canonical_json([pipeline.description, addresses]))
+
+    def pipeline(self, candidate: Any) -> Pipeline:
+        """Return the pipeline that a candidate stands for, checked."""
+        return self.context.pipeline(self.space.build(candidate, self.context.seed))
+
+    def score(self, candidate: Any, effort: float) -> Outcome:
+        """Run the pipeline on a share of the queries and measure it."""
+        pipeline = self.pipeline(candidate)
+        store = self.context.store
+        wanted = needs(self.context, pipeline, self.task.corpus.need)
+        built = [need.recipe.address for need in wanted if not store.has(need.recipe.address)]
+        if effort not in self._shares:
+            self._shares[effort] = share(self.task, effort, self.context.seed)
+        system = run_system(self.context, pipeline, self._shares[effort], [self.measure])
+        assert system.evaluation is not None
+        tokens = sum(stage.counts.get("tokens", 0) for stage in system.stages)
+        detail = {"expression": str(pipeline.expression), "built": built}
+        return Outcome(system.evaluation.means[self.measure], {**system.cost, "tokens": tokens}, detail)
+
+
+def make(
+    settings: dict[str, Any],
+    split: str,
+    half: Half,
+    without: str,
+    space: str,
+    data: str,
+    measure: str,
+    on_error: OnError,
+    files: list[str],
+) -> PipelineObjective:
+    """Make the objective in a worker process."""
+    context = Context(**settings, registry=load_registry(files=tuple(files)), keep=KEPT)
+    return PipelineObjective(context, space, data, Part(split, half, without), measure, on_error, tuple(files))
+
+
+def space_of(text: str, digits: int = 3) -> str:
+    """Return the expression of the space of an expression with holes."""
+    return str(Stage("spaniel-search/pipelines", expression=text, digits=digits))
