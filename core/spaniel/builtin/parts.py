@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from spaniel.explanation import Contribution, Explanation
 
 if TYPE_CHECKING:
     from spaniel.context import Context
+    from spaniel.expression import Expression
+
+Fusion: TypeAlias = ReciprocalRankFusion | WeightedSum
 
 
 class FusionParts:
@@ -23,45 +26,72 @@ class FusionParts:
     def __init__(self, config: None, context: Context) -> None:
         self.context = context
 
-    def explain(
-        self, target: ReciprocalRankFusion | WeightedSum, query: str, rows: Sequence[int], corpus: Corpus
-    ) -> Sequence[Explanation]:
+    def explain(self, target: Fusion, query: str, rows: Sequence[int], corpus: Corpus) -> Sequence[Explanation]:
         """Explain scores of a fusion that begins a pipeline."""
-        queries = Queries.from_lists(["query"], [query])
-        runs = target.runs(queries, corpus, None)
-        return [self._one(target, query, runs, row, corpus) for row in rows]
+        return self.explain_behind(target, query, rows, corpus, None)
 
-    def _one(
-        self, target: ReciprocalRankFusion | WeightedSum, query: str, runs: list[Run], row: int, corpus: Corpus
-    ) -> Explanation:
+    def explain_behind(
+        self, target: Fusion, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+    ) -> Sequence[Explanation]:
+        """Explain scores of a fusion behind an earlier run, which its systems work on."""
+        if not len(rows):
+            return []
+        runs = target.runs(Queries.from_lists(["query"], [query]), corpus, run)
         weights = target.config.weights or (1.0,) * len(runs)
-        parts = []
-        for system, run, weight in zip(target.systems, runs, weights, strict=True):
-            found = np.flatnonzero(run.rows == row)
+        columns = [
+            self._system(target, system, found, weight, query, rows, corpus, run)
+            for system, found, weight in zip(target.systems, runs, weights, strict=True)
+        ]
+        name = "rrf" if isinstance(target, ReciprocalRankFusion) else "weighted"
+        made = []
+        for document, parts in zip(corpus.ids(rows), zip(*columns, strict=True), strict=True):
+            total = float(sum(part.score for part in parts))
+            made.append(Explanation(name, "fusion-parts", query, document, total, parts))
+        return made
+
+    def _system(
+        self,
+        target: Fusion,
+        system: Expression,
+        found: Run,
+        weight: float,
+        query: str,
+        rows: Sequence[int],
+        corpus: Corpus,
+        run: Run | None,
+    ) -> list[Contribution]:
+        """Return what one system adds to the score of each document."""
+        inner = self._inside(system, query, rows, corpus, run)
+        normalised = found.normalise(target.config.norm) if isinstance(target, WeightedSum) else found
+        made = []
+        for at, row in enumerate(rows):
+            place = np.flatnonzero(found.rows == row)
             if isinstance(target, ReciprocalRankFusion):
-                rank = int(found[0]) + 1 if len(found) else 0
+                rank = int(place[0]) + 1 if len(place) else 0
                 score = weight / (target.config.k + rank) if rank else 0.0
-                note = f"rank {rank} of {len(run.rows)}" if rank else "not retrieved"
+                note = f"rank {rank} of {len(found.rows)}" if rank else "not retrieved"
             else:
-                score, note = self._normalised(target, run, found)
+                score, note = self._normalised(target, normalised, row)
                 score, note = weight * score, f"{weight:g} × {note}"
             children: tuple[Contribution, ...] = ()
-            if len(found):
-                try:
-                    inner = explain_pipeline(self.context, system, query, [row], corpus)[0]
-                except UsageError:
-                    inner = None  # no explainer for this system: its share is all that can be said
-                if inner is not None:
-                    children = inner.contributions
-                    note += f"; its own score {inner.score:.4f}"
-            parts.append(Contribution(str(system), float(score), "stage", children, note))
-        total = float(sum(part.score for part in parts))
-        name = "rrf" if isinstance(target, ReciprocalRankFusion) else "weighted"
-        (document,) = corpus.ids([row])
-        return Explanation(name, "fusion-parts", query, document, total, tuple(parts))
+            if len(place) and inner is not None:
+                children = inner[at].contributions
+                note += f"; its own score {inner[at].score:.4f}"
+            made.append(Contribution(str(system), float(score), "stage", children, note))
+        return made
 
-    def _normalised(self, target: WeightedSum, run: Run, found: np.ndarray) -> tuple[float, str]:
-        scores = run.normalise(target.config.norm).scores
+    def _inside(
+        self, system: Expression, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+    ) -> list[Explanation] | None:
+        try:
+            return explain_pipeline(self.context, system, query, rows, corpus, run=run)
+        except UsageError:
+            return None  # no explainer for this system: its share is all that can be said
+
+    def _normalised(self, target: WeightedSum, normalised: Run, row: int) -> tuple[float, str]:
+        scores = normalised.scores
+        # Normalising may make a tie, and so change the order.
+        found = np.flatnonzero(normalised.rows == row)
         if len(found):
             return float(scores[found[0]]), f"{scores[found[0]]:.4f} ({target.config.norm})"
         if target.config.missing == "zero" or not len(scores):

@@ -100,7 +100,8 @@ class _Parser:
     def as_expression(self, item: _Item) -> Expression:
         if isinstance(item.value, Stage | Chain):
             return item.value
-        self.fail(f"expected a component, not the value {_show(item.value)}", item.span)
+        shown = json.dumps(item.value, ensure_ascii=False, default=str)
+        self.fail(f"expected a component, not the value {shown}", item.span)
 
     def place(self, node: Expression, start: int) -> _Item:
         node.source, node.span = self.text, (start, self.tokens[self.at - 1].end)
@@ -297,7 +298,3 @@ def _number(value: Value) -> float | None:
 
 def _name(token: Token) -> str:
     return "the end" if token.type == "end" else f"`{token.text}`"
-
-
-def _show(value: Value) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -40,7 +40,7 @@ class Trial:
 
     def to_line(self) -> str:
         """Return the trial as a line of JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(asdict(self), allow_nan=False) + "\n"
 
     @classmethod
     def from_line(cls, line: str) -> Trial:

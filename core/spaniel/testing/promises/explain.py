@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from spaniel.context import Context
 from spaniel.data import Corpus, Run
 from spaniel.errors import UsageError
+from spaniel.explain import PIPELINE, can_explain
 from spaniel.explanation import Contribution, Explanation
-from spaniel.pipeline import Bound
+from spaniel.pipeline import Bound, Pipeline
 from spaniel.testing.case import Case, expect, expect_close
 from spaniel.testing.promises.rerank import input_run
 
@@ -19,7 +22,6 @@ class Explained(NamedTuple):
     explanations: list[Explanation]
     run: Run
     corpus: Corpus
-    target: Bound
 
 
 def explained(case: Case) -> Explained:
@@ -29,34 +31,40 @@ def explained(case: Case) -> Explained:
         AssertionError: nothing that it explains is installed.
     """
     context, corpus = case.context(), case.plain.corpus()
-    target = _target(case)
-    component = context.make(target)
+    target = _target(case, context)
     queries = case.plain.queries.select([0])
-    if target.kind == "rerank":
-        run = component.rerank(queries, input_run(queries, corpus), corpus)
+    if isinstance(target, Pipeline):
+        thing: Any = target
+        run = context.run(target, queries, corpus)
+    elif target.kind == "rerank":
+        thing = context.make(target)
+        run = thing.rerank(queries, input_run(queries, corpus), corpus)
     else:
-        for need in component.needs(corpus.need):
+        thing = context.make(target)
+        for need in thing.needs(corpus.need):
             context.obtain(need)
-        run = component.retrieve(queries, corpus, None)
+        run = thing.retrieve(queries, corpus, None)
     run = run.cut(4)
     expect(len(run.rows) > 0, f"`{target.expression}` finds nothing to explain")
     explainer: Any = case.make(context)
-    made = list(explainer.explain(component, queries.texts[0], run.rows.tolist(), corpus))
-    return Explained(made, run, corpus, target)
+    return Explained(list(explainer.explain(thing, queries.texts[0], run.rows.tolist(), corpus)), run, corpus)
 
 
-def _target(case: Case) -> Bound:
+def _target(case: Case, context: Context) -> Bound | Pipeline:
     takes = case.registered.component.takes
+    if PIPELINE in takes:
+        expect(case.target is not None, "the component explains pipelines; give contract(…, target=…)")
+        return context.pipeline(case.target or "")
     for taken in takes:
         kind, _, name = taken.partition("/")
         if case.target is None and not case.registry.has(kind, name):
             continue
         expression = case.target if case.target is not None else name
         try:
-            bound = case.context().bind(kind, expression)
+            bound = context.bind(kind, expression)
         except UsageError:
             continue
-        if f"{bound.kind}/{bound.registered.name}" in takes:
+        if can_explain(context, case.registered, bound):
             return bound
     what = case.target or "any of it without options; give contract(…, target=…)"
     raise AssertionError(f"the component explains {', '.join(takes) or 'nothing'}; there is no way to make {what}")
@@ -77,11 +85,29 @@ def explains_every_document(case: Case) -> None:
 
 
 def adds_up(case: Case) -> None:
-    """Contributions and remainder add up to the score that the target gives."""
+    """Contributions and remainder add up to the score that the target gives, or to the rank, where ranks are explained."""
     found = explained(case)
-    for explanation, score in zip(found.explanations, found.run.scores.tolist(), strict=True):
-        expect_close(explanation.total(), explanation.score, 1e-5, "parts and score")
-        expect_close(explanation.score, score, case.tolerance, f"explained and real score of {explanation.document_id}")
+    for rank, (explanation, score) in enumerate(zip(found.explanations, found.run.scores.tolist(), strict=True), 1):
+        expect_close(explanation.total(), explanation.score, 1e-5, f"parts and {explanation.unit}")
+        real = float(rank) if explanation.unit == "rank" else score
+        what = f"explained and real {explanation.unit} of {explanation.document_id}"
+        expect_close(explanation.score, real, case.tolerance, what)
+
+
+def points_into_texts(case: Case) -> None:
+    """What is said to stand in the query or in the document stands there."""
+    found = explained(case)
+    for explanation, contents in zip(found.explanations, found.corpus.contents(found.run.rows), strict=True):
+        sides = {"query": explanation.query, "document": explanation.text or contents}
+        for part in _every(explanation.contributions):
+            if part.span is not None:
+                expect(part.span[1] <= len(sides[part.side]), f"{part.label!r} ends at {part.span[1]}, behind its text")
+
+
+def _every(parts: tuple[Contribution, ...]) -> Iterator[Contribution]:
+    for part in parts:
+        yield part
+        yield from _every(part.children)
 
 
 def shows_itself(case: Case) -> None:
@@ -89,8 +115,9 @@ def shows_itself(case: Case) -> None:
     for explanation in explained(case).explanations:
         expect(explanation.document_id in explanation.to_text(), "the text does not name the document")
         expect(explanation.to_html().startswith("<figure"), "the HTML is no figure")
-        expect(json.loads(json.dumps(explanation.to_json(), allow_nan=False)) is not None, "there is no JSON of it")
         expect(all(isinstance(part, Contribution) for part in explanation.contributions), "a part is no Contribution")
+        data = json.loads(json.dumps(explanation.to_json(), allow_nan=False))
+        expect(Explanation.from_json(data).to_json() == data, "JSON makes another explanation of it")
 
 
 def is_deterministic(case: Case) -> None:
@@ -104,13 +131,15 @@ def is_deterministic(case: Case) -> None:
 def takes_no_documents(case: Case) -> None:
     """No documents need no explanation."""
     context, corpus = case.context(), case.plain.corpus()
-    target = context.make(_target(case))
-    expect(not list(case.make(context).explain(target, "dog", [], corpus)), "no documents are explained")
+    target = _target(case, context)
+    thing = target if isinstance(target, Pipeline) else context.make(target)
+    expect(not list(case.make(context).explain(thing, "dog", [], corpus)), "no documents are explained")
 
 
 PROMISES = {
     "explains every document": explains_every_document,
     "adds up": adds_up,
+    "points into texts": points_into_texts,
     "shows itself": shows_itself,
     "is deterministic": is_deterministic,
     "takes no documents": takes_no_documents,

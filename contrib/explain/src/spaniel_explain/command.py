@@ -1,0 +1,139 @@
+"""``spaniel faithfulness``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from spaniel import UsageError
+from spaniel.cli.common import (
+    expression_argument,
+    json_option,
+    on_error_option,
+    print_json,
+    running,
+    running_options,
+    split_option,
+)
+from spaniel.cli.main import State
+from spaniel.cli.output import print_table
+from spaniel.collections import find_dataset
+from spaniel.data import OnError
+from spaniel.system import open_task
+
+_HEADS = {
+    "deletion": "deletion ↓",
+    "insertion": "insertion ↑",
+    "average drop": "avg drop ↓",
+    "increase": "increase ↑",
+    "sensitivity": "sensitivity ↓",
+    "ms": "ms",
+    "model calls": "calls",
+}
+
+
+@click.command()
+@expression_argument
+@click.argument("data")
+@click.option(
+    "--explainer", "explainers", multiple=True, required=True, help="Component of kind explain; several compare."
+)
+@click.option(
+    "--side", type=click.Choice(["query", "document"]), default="query", show_default=True, help="Whose words count."
+)
+@click.option("--queries", "count", type=click.IntRange(1), default=20, show_default=True, help="Queries drawn.")
+@click.option("--documents", type=click.IntRange(1), default=1, show_default=True, help="Best documents of each.")
+@click.option("--steps", type=click.IntRange(1), default=10, show_default=True, help="Points of the curves.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Words kept for the drop.",
+)
+@click.option("--noise", type=click.IntRange(0), default=3, show_default=True, help="Altered texts for sensitivity.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Words for the overlap.")
+@split_option
+@on_error_option
+@json_option
+@running_options
+@click.pass_obj
+def faithfulness(
+    state: State,
+    /,
+    expression: str,
+    data: str,
+    explainers: tuple[str, ...],
+    side: str,
+    count: int,
+    documents: int,
+    steps: int,
+    share: float,
+    noise: int,
+    top: int,
+    split: str | None,
+    on_error: OnError,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Measure how faithful explainers are to the scores of a pipeline's last stage that scores, and what they cost.
+
+    Deletion and insertion (areas), average drop and increase, sensitivity to a missing word, and how two explainers agree;
+    means over pairs of query and document, with 95 % bootstrap intervals.
+
+    \b
+    spaniel faithfulness dense python-docs --explainer occlusion --explainer integrated-gradients
+    """
+    from spaniel_explain.measuring import MEASURES, Plan, Subject, measure
+
+    if len(set(explainers)) < len(explainers):
+        raise UsageError("an explainer is given twice")
+    with running(state, **settings) as context:
+        pipeline = context.pipeline(expression)
+        scoring = [bound for bound in pipeline.stages if bound.registered.full_name != "spaniel/cut"]
+        task = open_task(context, find_dataset(context, data, on_error), split)
+        drawn = sorted(context.rng("faithfulness", "queries").permutation(len(task.queries))[:count].tolist())
+        queries = task.queries.select(drawn)
+        run = context.run(pipeline, queries, task.corpus).cut(documents)
+        subjects = [
+            Subject(queries.texts[owner], row, task.corpus)
+            for owner, row in zip(run.owners.tolist(), run.rows.tolist(), strict=True)
+        ]
+        if not subjects:
+            raise UsageError("the pipeline finds no document for these queries: there is nothing to explain")
+        plan = Plan(side, steps, share, noise, top)
+        with context.stage("faithfulness", len(subjects), "pairs"):
+            report = measure(context, scoring[-1], explainers, subjects, plan)
+    seed = settings["seed"]
+    if as_json:
+        about = {"expression": str(pipeline.expression), "data": data, "seed": seed, **plan._asdict()}
+        print_json({**about, **report.to_json(seed)})
+        return
+    left_out = f", {report.left_out} left out" if report.left_out else ""
+    click.echo(f"{scoring[-1].expression} on {data}: {report.pairs} pairs{left_out}, words of the {side}")
+    rows = [
+        [name, *(_cell(report.summary(measure, row, seed), measure) for measure in MEASURES)]
+        for row, name in enumerate(report.names)
+    ]
+    print_table(["explainer", *(_HEADS[measure] for measure in MEASURES)], rows)
+    if report.agreement:
+        click.echo("")
+        found = report.to_json(seed)["agreement"]
+        rows = [
+            [" and ".join(one["explainers"]), *(_interval(one[key]) for key in ("rank correlation", "overlap"))]
+            for one in found
+        ]
+        print_table(["agreement", "rank correlation", f"overlap of {top}"], rows)
+
+
+def _cell(found: tuple[float, float, float] | None, measure: str) -> str:
+    if found is None:
+        return "–"
+    mean, low, high = found
+    if measure in ("ms", "model calls"):
+        return f"{mean:,.1f}"
+    return f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _interval(found: dict[str, float] | None) -> str:
+    return "–" if found is None else f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"

@@ -1,0 +1,62 @@
+"""Cutting texts into words, sentences and passages, and leaving some out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What white space separates is a word, and so is each Chinese character and each kana.
+_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+_SENTENCE = re.compile(r"\S.*?(?:[.!?。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]|\n{2,}|$)", re.DOTALL)
+MANY = 64
+"""Words from which a text is cut into sentences where the cut is left open."""
+
+
+class Unit(NamedTuple):
+    """A piece of a text: its kind, its first character, and the one behind its last."""
+
+    kind: str
+    start: int
+    end: int
+
+
+def words(text: str) -> list[Unit]:
+    """Return the words of a text; each Chinese character and each kana is one."""
+    return [Unit("token", found.start(), found.end()) for found in _WORD.finditer(text)]
+
+
+def cut(text: str, unit: str, size: int = 40) -> list[Unit]:
+    """Cut a text into units: ``"word"``, ``"sentence"``, ``"passage"`` (``size`` words each) or ``"auto"``."""
+    tokens = words(text)
+    if unit == "passage":
+        starts = range(0, len(tokens), size)
+        return [Unit("passage", tokens[s].start, tokens[min(s + size, len(tokens)) - 1].end) for s in starts]
+    if unit == "sentence" or (unit == "auto" and len(tokens) > MANY):
+        found = [(m.start(), m.start() + len(m.group().rstrip())) for m in _SENTENCE.finditer(text)]
+        return [Unit("passage", start, end) for start, end in found if end > start]
+    return tokens
+
+
+def label(text: str, unit: Unit, longest: int = 60) -> str:
+    """Return the text of a unit, in one line, cut where it is long."""
+    line = " ".join(text[unit.start : unit.end].split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def keep(text: str, units: Sequence[Unit], masks: NDArray[np.bool_]) -> list[str]:
+    """Return a text once for each mask, ``(masks, units)``, without the units that the mask leaves out.
+
+    What stands between units stays, but for the white space before a unit that goes.
+    """
+    bounds = [0, *(unit.end for unit in units)]
+    # A unit goes with the blanks before it; what else stands there stays.
+    gaps = [text[before : unit.start] for before, unit in zip(bounds, units, strict=False)]
+    pieces = np.array([gap + text[u.start : u.end] for gap, u in zip(gaps, units, strict=True)], dtype=object)
+    bare = np.array([gap.strip() for gap in gaps], dtype=object)
+    tail = text[bounds[-1] :]
+    return [text if mask.all() else ("".join(np.where(mask, pieces, bare).tolist()) + tail).strip() for mask in masks]

@@ -1,0 +1,170 @@
+"""What an explanation is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from spaniel.errors import UsageError
+
+Side = Literal["", "query", "document"]
+"""The text that a part stands in, where it stands in one."""
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A part of a score.
+
+    Attributes:
+        label: the term, token, stage … that contributes.
+        score: how much, in units of the explained score.
+        kind: what the label is: ``"term"``, ``"token"``, ``"passage"``, ``"match"``, ``"stage"``, ``"head"``,
+            ``"channel"``, ``"feature"``, ``"baseline"``, or a word of the explainer's own.
+        children: parts of this part, in units of their own where ``note`` says so.
+        note: how the score came about, for readers.
+        side: the text that it stands in.
+        span: its first character in that text, and the one behind its last.
+
+    Raises:
+        UsageError: there is no such side, or the span is none, or stands in no text.
+    """
+
+    label: str
+    score: float
+    kind: str = "term"
+    children: tuple[Contribution, ...] = ()
+    note: str = ""
+    side: Side = ""
+    span: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.side not in get_args(Side):
+            raise UsageError(f"{self.label!r} stands in {self.side!r}; a part stands in the query or the document")
+        if self.span is not None and not (self.side and 0 <= self.span[0] <= self.span[1]):
+            raise UsageError(f"{self.label!r} has the span {self.span}, which is none of a text")
+
+    def sorted(self) -> tuple[Contribution, ...]:
+        """Return its parts, the largest in size first."""
+        return by_size(self.children)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data; what is empty is left out."""
+        made: dict[str, Any] = {"label": self.label, "score": self.score, "kind": self.kind}
+        if self.children:
+            made["children"] = [child.to_json() for child in self.children]
+        if self.note:
+            made["note"] = self.note
+        if self.side:
+            made["side"] = self.side
+        if self.span is not None:
+            made["span"] = list(self.span)
+        return made
+
+    @classmethod
+    def from_json(cls, data: Any) -> Contribution:
+        """Return what :meth:`to_json` made data of.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        read = Reader(data, "a contribution")
+        span = read.items("span", float)
+        if len(span) not in (0, 2):
+            raise UsageError(f"a contribution in JSON has the span {span}; it is two numbers")
+        return cls(
+            read.text("label"),
+            read.number("score"),
+            read.text("kind"),
+            tuple(cls.from_json(child) for child in read.items("children", dict)),
+            read.text("note", ""),
+            read.text("side", ""),  # type: ignore[arg-type]
+            (int(span[0]), int(span[1])) if span else None,
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a document stood behind a stage of a pipeline.
+
+    Attributes:
+        stage: the stage, as its expression prints.
+        rank: from 1; 0 where the list does not hold the document.
+        documents: length of the list.
+        score: the document's score in the list; 0 where it is not in it.
+    """
+
+    stage: str
+    rank: int
+    documents: int
+    score: float
+
+    @property
+    def words(self) -> str:
+        """The place for readers."""
+        return f"rank {self.rank} of {self.documents}, score {self.score:.4f}" if self.rank else "not in the list"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {"stage": self.stage, "rank": self.rank, "documents": self.documents, "score": self.score}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Place:
+        """Return what :meth:`to_json` made data of.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        read = Reader(data, "a place")
+        numbers = int(read.number("rank")), int(read.number("documents")), read.number("score")
+        return cls(read.text("stage"), *numbers)
+
+
+class Reader:
+    """Reads fields of JSON that came from elsewhere, each of the type that it must have.
+
+    Raises:
+        UsageError: the data is no mapping; or, in reading, a field is missing or of another type.
+    """
+
+    def __init__(self, data: Any, what: str) -> None:
+        if not isinstance(data, Mapping):
+            raise UsageError(f"{what} in JSON is a mapping, not {type(data).__name__}")
+        self.data, self.what = data, what
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a text."""
+        return str(self._field(name, str, default))
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """Return a number."""
+        return float(self._field(name, float, default))
+
+    def items(self, name: str, kind: type) -> list[Any]:
+        """Return a list of texts, numbers or mappings; an empty one where there is none."""
+        found: list[Any] = self._field(name, list, [])
+        for item in found:
+            self._check(name, item, kind)
+        return found
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a mapping; an empty one where there is none."""
+        return dict(self._field(name, dict, {}))
+
+    def _field(self, name: str, kind: type, default: Any) -> Any:
+        if name not in self.data and default is not None:
+            return default
+        if name not in self.data:
+            raise UsageError(f"{self.what} in JSON has no {name!r}")
+        self._check(name, self.data[name], kind)
+        return self.data[name]
+
+    def _check(self, name: str, value: Any, kind: type) -> None:
+        allowed = (int, float) if kind is float else (kind,)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise UsageError(f"{name!r} of {self.what} in JSON is {value!r}, which is no {kind.__name__}")
+
+
+def by_size(parts: tuple[Contribution, ...]) -> tuple[Contribution, ...]:
+    """Return parts, the largest in size first."""
+    return tuple(sorted(parts, key=lambda part: -abs(part.score)))
