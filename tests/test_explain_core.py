@@ -97,6 +97,7 @@ SYSTEMS = st.recursive(
         st.tuples(inner, st.integers(1, 9)).map(lambda t: f"({t[0]}) % {t[1]}"),
         inner.map(lambda t: f"({t}) >> letters-shared"),
         inner.map(lambda t: f"({t}) % 6 >> letters-half"),
+        inner.map(lambda t: f"({t}) >> rrf(letters-shared, letters-half)"),
     ),
     max_leaves=4,
 )

@@ -74,9 +74,11 @@ class Context:
         """Check a component of one kind; see :func:`spaniel.pipeline.bind`."""
         return bind(kind, expression, self.registry)
 
-    def pipeline(self, expression: Expression | str | list[Any] | dict[str, Any] | Pipeline) -> Pipeline:
+    def pipeline(
+        self, expression: Expression | str | list[Any] | dict[str, Any] | Pipeline, behind: bool = False
+    ) -> Pipeline:
         """Check a pipeline: text, an expression, or plain data as YAML holds it; see :func:`spaniel.pipeline.bind_pipeline`."""
-        return expression if isinstance(expression, Pipeline) else bind_pipeline(expression, self.registry)
+        return expression if isinstance(expression, Pipeline) else bind_pipeline(expression, self.registry, behind)
 
     def create(self, kind: str, expression: Expression | str) -> Any:
         """Return the component that an expression names, made once in a session.
@@ -135,7 +137,7 @@ class Context:
         """Run a pipeline; what several pipelines of a session begin with is computed once."""
         from spaniel.pipeline.run import run_pipeline
 
-        return run_pipeline(self, self.pipeline(pipeline), queries, corpus, run).run
+        return run_pipeline(self, self.pipeline(pipeline, behind=run is not None), queries, corpus, run).run
 
     @contextmanager
     def stage(self, name: str, total: int | None = None, unit: str = "", phase: str = "search") -> Iterator[Stage]:

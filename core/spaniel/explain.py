@@ -54,7 +54,7 @@ def explain_pipeline(
     Raises:
         UsageError: no explainer takes the stage; the message lists what can be explained.
     """
-    pipeline = context.pipeline(expression)
+    pipeline = context.pipeline(expression, behind=run is not None)
     last = _chosen_stage(pipeline, stage)
     target = pipeline.stages[last]
     if explainer is None:

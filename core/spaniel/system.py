@@ -58,12 +58,15 @@ def run_system(context: Context, pipeline: Pipeline, task: Task, measures: Seque
     if task.qrels is not None:
         evaluation = evaluate(outcome.run, task.queries, task.corpus, task.qrels, measures)
     made = [artifact for artifact in artifacts if artifact.recipe.type != "corpus"]
+    counted = [(name, amount) for stage in outcome.stages for name, amount in stage.counts.items()]
     cost = {
         "ms_per_query": 1000 * sum(stage.seconds for stage in outcome.stages) / max(1, len(task.queries)),
         "build_seconds": sum(artifact.seconds for artifact in made),
         "bytes_on_disk": sum(artifact.bytes for artifact in made),
         "peak_memory_bytes": max(stage.peak_memory for stage in outcome.stages),
-        "model_calls": sum(stage.counts.get("model calls", 0) for stage in outcome.stages),
+        "model_calls": sum(amount for name, amount in counted if name == "model calls"),
+        "tokens": sum(amount for name, amount in counted if name.endswith("tokens")),
+        "price": sum(amount for name, amount in counted if name == "cost"),
     }
     return System(pipeline, outcome.run, evaluation, outcome.stages, cost)
 

@@ -16,7 +16,7 @@ from spaniel.data import DenseVectors, SparseVectors, save_vectors
 from spaniel.indexing import index_need, open_index
 from spaniel.store import Need, Recipe, Store
 from spaniel_dense import checks, flat, selection
-from spaniel_dense.flat import FlatIndex, FlatIndexer, similarity
+from spaniel_dense.flat import FlatIndex, FlatIndexer
 from spaniel_dense.kept import Kept
 from spaniel_dense.selection import Best, sort_best
 
@@ -131,8 +131,6 @@ def test_many_vectors_of_every_type(dtype: Any, metric: Any, tmp_path: Path, mon
     assert np.allclose(run.scores.reshape(300, 100), best, **near)
     chosen = np.take_along_axis(exact, run.rows.reshape(300, 100).astype(np.int64), axis=1)
     assert np.allclose(chosen, best, **near)
-    whole = similarity(DenseVectors(queries[:3], metric), DenseVectors(documents, metric))
-    assert np.allclose(whole, exact[:3], **near)
 
 
 def test_more_is_asked_than_there_is() -> None:

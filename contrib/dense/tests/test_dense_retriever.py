@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 from spaniel import Context, Corpus, Document, Queries, Stage
 from spaniel.encoding import corpus_vectors, vectors_need
-from spaniel.explain import explain_pipeline
 from spaniel.pipeline import run as running
 from spaniel_dense.encoder import SentenceEncoder
-from spaniel_dense.flat import similarity
 
 WORDS = ("dog", "cat", "ship", "bread", "star", "river", "sleeps", "sails", "shines", "north", "winter", "water")
 
@@ -35,7 +33,7 @@ def test_runs_are_those_of_brute_force(context: Context, plain_model: Path, corp
     assert run.lengths.tolist() == [20, 0, 20, 20]
     encoder = context.create("encode", Stage("sentence-transformer", model=str(plain_model)))
     documents = encoder.encode(corpus.contents(range(len(corpus))), "document")["dense"]
-    scores = similarity(encoder.encode(["the dog", "ship sails north"], "query")["dense"], documents)
+    scores = encoder.encode(["the dog", "ship sails north"], "query")["dense"].dot(documents)
     for query, line in ((0, 0), (2, 1), (3, 0)):
         rows, found = run.of(query)
         assert np.allclose(found, -np.sort(-scores[line])[:20], atol=1e-5)
@@ -97,37 +95,3 @@ def test_the_recipe_knows_the_model(context: Context, plain_model: Path, corpus:
     assert set(recipe().inputs) == {"corpus", "model"}
     assert recipe().address != recipe(pooling="cls").address
     assert recipe(prompt_document="the ").inputs["prompt"] == "the "
-
-
-@pytest.mark.parametrize("side", ["query", "document"])
-def test_what_a_word_adds(context: Context, plain_model: Path, corpus: Corpus, side: str) -> None:
-    (made,) = explain_pipeline(
-        context, stage(plain_model), "the dog sleeps", [5], corpus, Stage("dense-occlusion", side=side)
-    )
-    document = corpus.contents([5])[0]
-    text = "the dog sleeps" if side == "query" else document
-    words = text.split()
-    assert [part.label for part in made.contributions] == words
-    encoder = context.create("encode", Stage("sentence-transformer", model=str(plain_model)))
-
-    def score(query: str, contents: str) -> float:
-        encoded = encoder.encode([query], "query")["dense"], encoder.encode([contents], "document")["dense"]
-        return float(similarity(*encoded)[0, 0])
-
-    assert made.score == pytest.approx(score("the dog sleeps", document), abs=1e-5)
-    shorter = " ".join(words[:1] + words[2:])
-    without = score(shorter, document) if side == "query" else score("the dog sleeps", shorter)
-    assert made.contributions[1].score == pytest.approx(made.score - without, abs=1e-5)
-    assert made.total() == pytest.approx(made.score, abs=1e-5)
-
-
-def test_characters_are_the_words_of_chinese(context: Context, plain_model: Path) -> None:
-    corpus = Corpus.from_documents([Document("x", "", "dog")])
-    (made,) = explain_pipeline(context, stage(plain_model), "日本 dog", [0], corpus)
-    assert [part.label for part in made.contributions] == ["日", "本", "dog"]
-
-
-def test_an_explanation_without_a_word(context: Context, plain_model: Path, corpus: Corpus) -> None:
-    (made,) = explain_pipeline(context, stage(plain_model), "", [0], corpus)
-    assert made.contributions == ()
-    assert made.remainder == made.score

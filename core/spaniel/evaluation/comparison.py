@@ -31,8 +31,8 @@ class SystemResult:
     """A system: its name, its expression, its measures and its cost.
 
     Attributes:
-        cost: ``ms_per_query``, ``build_seconds``, ``bytes_on_disk``, ``peak_memory_bytes``, ``model_calls``; what was not
-            measured is left out.
+        cost: ``ms_per_query``, ``build_seconds``, ``bytes_on_disk``, ``peak_memory_bytes``, ``model_calls``, ``tokens``,
+            ``price``; what was not measured is left out.
     """
 
     name: str

@@ -42,7 +42,11 @@ COSTS: Mapping[str, Cost] = {
     "bytes_on_disk": Cost("disk", "size on disk", human_bytes),
     "peak_memory_bytes": Cost("memory", "peak memory", human_bytes),
     "model_calls": Cost("calls", "model calls", lambda calls: f"{calls:,.0f}"),
+    "tokens": Cost("tokens", "tokens read and written by models", lambda tokens: f"{tokens:,.0f}"),
+    "price": Cost("price", "price of language models", lambda price: f"{price:,.4f}"),
 }
+_WHERE_ANY = ("tokens", "price")
+"""Costs that are shown only where a system has any."""
 
 
 def write_cost(key: str, cost: Mapping[str, float]) -> str:
@@ -52,7 +56,8 @@ def write_cost(key: str, cost: Mapping[str, float]) -> str:
 
 def costs_measured(comparison: Comparison) -> list[str]:
     """Return the costs that are known of any system, in their usual order."""
-    return [key for key in COSTS if any(key in system.cost for system in comparison.systems)]
+    costs = [system.cost for system in comparison.systems]
+    return [key for key in COSTS if any(cost.get(key) if key in _WHERE_ANY else key in cost for cost in costs)]
 
 
 def cost_line(cost: Mapping[str, float]) -> str:
@@ -63,8 +68,11 @@ def cost_line(cost: Mapping[str, float]) -> str:
         "bytes_on_disk": "{} on disk",
         "peak_memory_bytes": "{} peak memory",
         "model_calls": "{} model calls",
+        "tokens": "{} tokens",
+        "price": "{} paid",
     }
-    said = {key: phrase for key, phrase in phrases.items() if key in cost and (key != "model_calls" or cost[key])}
+    unless = ("model_calls", *_WHERE_ANY)
+    said = {key: phrase for key, phrase in phrases.items() if key in cost and (key not in unless or cost[key])}
     return ", ".join(phrase.format(write_cost(key, cost)) for key, phrase in said.items())
 
 

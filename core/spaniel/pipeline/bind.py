@@ -87,16 +87,23 @@ class Pipeline:
             yield from stage.walk()
 
 
-def bind_pipeline(expression: Expression | str | list[Any] | dict[str, Any], registry: Registry) -> Pipeline:
+def bind_pipeline(
+    expression: Expression | str | list[Any] | dict[str, Any], registry: Registry, behind: bool = False
+) -> Pipeline:
     """Check a whole pipeline, given as an expression, as its text, or as plain data (see :func:`from_data`).
+
+    Args:
+        expression: the pipeline.
+        registry: the components.
+        behind: whether it will work on an earlier run, so that it may begin with what needs one.
 
     Raises:
         UsageError: one message with every fault, each with its place underlined.
         PluginError: a component that is asked for comes from a plugin that does not work.
     """
     checker = _Checker(registry, expression)
-    pipeline = checker.pipeline(checker.root, behind=False)
-    if not checker.faults and pipeline is not None and pipeline.follows == "must":
+    pipeline = checker.pipeline(checker.root, behind)
+    if not behind and not checker.faults and pipeline is not None and pipeline.follows == "must":
         first = pipeline.stages[0].expression
         checker.fault(
             first, f"`{first.name}` needs a run to work on: put a retriever before it, as in `bm25 >> {first}`"

@@ -162,7 +162,7 @@ def _check_factory(registry: Registry, registered: Registered, report: Report) -
         raise
     if isinstance(factory, type):
         promised = protocol_names(registry.kinds[registered.kind], component.role)
-        lacking = sorted(name for name in promised if not callable(getattr(factory, name, None)))
+        lacking = sorted(name for name in promised if not hasattr(factory, name))
         if lacking:
             raise Faulty("factory", f"wrong factory: `{component.factory}` is a class without {', '.join(lacking)}")
 

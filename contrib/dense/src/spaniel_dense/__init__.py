@@ -1,4 +1,4 @@
-"""Dense retrieval for Spaniel: encoders, indexes, retrievers and an explainer."""
+"""Dense retrieval for Spaniel: encoders, indexes, retrievers."""
 
 from __future__ import annotations
 
@@ -97,16 +97,4 @@ def retrieve() -> Iterator[Component]:
         factory="spaniel_dense.retriever:MultiVectorRetriever",
         summary="retrieval by several vectors a text: each vector of the query counts its best match",
         paper="Khattab and Zaharia, ColBERT, SIGIR 2020",
-    )
-
-
-@hookimpl
-def explain() -> Iterator[Component]:
-    yield Component(
-        "dense-occlusion",
-        config="spaniel_dense.config:OcclusionConfig",
-        factory="spaniel_dense.occlusion:DenseOcclusion",
-        summary="how much the score falls when a word is left out",
-        paper="Li, Monroe and Jurafsky, Understanding Neural Networks through Representation Erasure, 2016",
-        takes=("retrieve/dense",),
     )

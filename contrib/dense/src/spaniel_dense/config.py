@@ -100,9 +100,3 @@ class ShardedConfig(Config):
 
     index: Expression = ref("index", "flat", takes="dense", description="what each shard is")
     shards: int = Field(4, description="how many", ge=1, le=4096)
-
-
-class OcclusionConfig(Config):
-    """Options of the explanation by leaving words out."""
-
-    side: Literal["query", "document"] = Field("query", description="whose words are left out, one at a time")

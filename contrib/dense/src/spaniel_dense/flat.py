@@ -10,9 +10,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run
-from spaniel.data import DenseVectors
 
-from spaniel_dense.checks import BLOCK, reciprocal
+from spaniel_dense.checks import BLOCK
 from spaniel_dense.kept import Kept, keep, open_kept
 from spaniel_dense.kernels import multiply
 from spaniel_dense.selection import Best, room, sort_best
@@ -190,12 +189,3 @@ def _sweep(
         best.add(slice(0, 1), scores[None], kept.rows[positions].astype(np.int64), _ALL)
     rows, scores = best.sorted()
     return rows[0], scores[0]
-
-
-def similarity(queries: DenseVectors, documents: DenseVectors) -> NDArray[np.float32]:
-    """Return the scores of every query with every document by the documents' metric, ``(queries, documents)``."""
-    scores = queries.dot(documents)
-    if documents.metric == "cosine":
-        for vectors, shape in ((queries, (-1, 1)), (documents, (1, -1))):
-            scores *= reciprocal(np.linalg.norm(vectors.values.astype(np.float32), axis=1)).reshape(shape)
-    return scores

@@ -65,6 +65,7 @@ class Greedy(Config):
     patience: int = Field(
         3, description="times in a row that no neighbour is better before it begins anew elsewhere", ge=1
     )
+    startup: int = Field(0, description="samples that are tried first; it climbs from the best of them", ge=0)
 
 
 class SuccessiveHalving(Config):

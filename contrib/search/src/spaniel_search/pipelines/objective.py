@@ -106,9 +106,8 @@ class PipelineObjective:
             self._shares[effort] = share(self.task, effort, self.context.seed)
         system = run_system(self.context, pipeline, self._shares[effort], [self.measure])
         assert system.evaluation is not None
-        tokens = sum(stage.counts.get("tokens", 0) for stage in system.stages)
         detail = {"expression": str(pipeline.expression), "built": built}
-        return Outcome(system.evaluation.means[self.measure], {**system.cost, "tokens": tokens}, detail)
+        return Outcome(system.evaluation.means[self.measure], dict(system.cost), detail)
 
 
 def make(

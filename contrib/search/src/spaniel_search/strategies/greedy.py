@@ -11,14 +11,17 @@ class Greedy(Walker):
     """Tries some mutations of the place where it stands, goes to the best where it is better, and else tries others.
 
     After ``patience`` rounds without a step it begins anew at a sample (random-restart hill climbing). It begins at the
-    best of the seeds, or at a sample.
+    best of the seeds and of ``startup`` samples.
     """
 
     def begin(self) -> dict[str, Any]:
-        return {"place": None, "score": FAILED, "climb": 0, "tried": [], "stuck": 0}
+        return {"place": None, "score": FAILED, "climb": 0, "tried": [], "stuck": 0, "sampled": 0}
 
     def next(self) -> tuple[Any, Any]:
         memory = self.memory
+        if memory["sampled"] < self.config.startup:
+            memory["sampled"] += 1
+            return self.space.sample(self.rng), None
         if memory["place"] is None:
             return self.space.sample(self.rng), memory["climb"]
         return self.space.mutate(memory["place"][0], self.rng), memory["climb"]

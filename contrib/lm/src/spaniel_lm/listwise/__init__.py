@@ -1,0 +1,1 @@
+"""Ordering lists of passages by a language model."""

@@ -1,0 +1,1 @@
+"""A server that offers a language model by the protocol of OpenAI."""
