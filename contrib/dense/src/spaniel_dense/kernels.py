@@ -1,4 +1,8 @@
-"""Exact scores of pairs, and the best of blocks of scores: compiled, without the interpreter's lock."""
+"""Exact scores of pairs, and the best of blocks of scores: compiled, without the interpreter's lock.
+
+Nothing here sorts: numba's sorting functions of several kinds have one name, and are taken for each other where code that
+it keeps on disk was compiled in different processes.
+"""
 
 from __future__ import annotations
 
@@ -154,36 +158,3 @@ def trim(k: int, margins: NDArray[np.float32], keys: NDArray[np.uint64], sizes: 
     for query in range(len(sizes)):
         if sizes[query] > k:
             sizes[query], _ = compact(keys[query], sizes[query], k, margins[query], scratch)
-
-
-@njit(cache=True, nogil=True)
-def pick_best(
-    offsets: NDArray[np.int64],
-    places: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    rows: NDArray[np.int32],
-    best: NDArray[np.float32],
-) -> None:
-    """Sort candidates under the tie rule and keep the first of each query.
-
-    Args:
-        offsets: ``(queries + 1,)``; the candidates of query ``q`` are ``offsets[q]:offsets[q + 1]``.
-        places: ``(candidates,)`` rows, from 0.
-        scores: ``(candidates,)``.
-        rows: ``(queries, k)`` receives rows; entries past the end of a list are left as they are.
-        best: ``(queries, k)`` receives scores.
-    """
-    scratch = np.empty(1, np.float32)
-    bits = scratch.view(np.uint32)
-    for query in range(len(offsets) - 1):
-        first, size = offsets[query], offsets[query + 1] - offsets[query]
-        keys = np.empty(size, np.uint64)
-        for at in range(size):
-            scratch[0] = scores[first + at] + np.float32(0)
-            keys[at] = pack_key(bits[0], places[first + at])
-        keys.sort()
-        for rank in range(min(size, rows.shape[1])):
-            descending = np.uint32(keys[rank] >> _HALF)
-            bits[0] = descending if descending & _SIGN else descending ^ ~_SIGN
-            rows[query, rank] = np.int32(keys[rank] & np.uint64(_ALL))
-            best[query, rank] = scratch[0]

@@ -9,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spaniel_dense.kernels import collect, pick_best, trim
+from spaniel_dense.kernels import collect, trim
 
 ROOM = 1024
 """Candidates kept beyond twice ``k`` before those that cannot win are dropped."""
+_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""A key behind every other: no score has these bits."""
 
 
 class Best:
@@ -64,12 +66,7 @@ class Best:
         """Return the best as they were given, in the order of the tie rule; see :func:`sort_best`."""
         trim(self.k, self._margins, self._keys, self._sizes)
         held = np.arange(self._keys.shape[1]) < self._sizes[:, None]
-        keys = self._keys[held]
-        descending = (keys >> np.uint64(32)).astype(np.uint32)
-        bits = descending ^ np.where(descending >> np.uint32(31), np.uint32(0), np.uint32(0x7FFFFFFF))
-        places = (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        offsets = np.concatenate([[0], np.cumsum(self._sizes)])
-        return sort_best(offsets, places, bits.view(np.float32), self.k)
+        return _unpack(np.sort(np.where(held, self._keys, _NONE), axis=1)[:, : self.k])
 
 
 def room(k: int) -> int:
@@ -91,7 +88,19 @@ def sort_best(
     Returns:
         rows ``(queries, k)``, -1 where a query has fewer, and their scores.
     """
-    rows = np.full((len(offsets) - 1, k), -1, np.int32)
-    best = np.zeros((len(offsets) - 1, k), np.float32)
-    pick_best(offsets, places, scores, rows, best)
-    return rows, best
+    lengths = np.diff(offsets)
+    width = max(k, int(lengths.max(initial=0)))
+    bits = (scores + np.float32(0)).view(np.uint32)
+    descending = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
+    keys = np.full((len(lengths), width), _NONE, np.uint64)
+    keys[np.arange(width) < lengths[:, None]] = (descending << np.uint64(32)) | places.astype(np.uint64)
+    best = np.sort(keys, axis=1)[:, :k]
+    return _unpack(best)
+
+
+def _unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return places and scores of keys; -1 and 0 where there is none."""
+    descending = (keys >> np.uint64(32)).astype(np.uint32)
+    bits = np.where(descending >> np.uint32(31), descending, descending ^ np.uint32(0x7FFFFFFF))
+    places = np.where(keys == _NONE, -1, (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)).astype(np.int32)
+    return places, np.where(keys == _NONE, 0, bits).astype(np.uint32).view(np.float32)

@@ -29,12 +29,6 @@ def key_of(bits: np.int32, row: int) -> np.int64:
     return (np.int64(bits) << 32) | (_LAST - np.int64(row))
 
 
-@njit(inline="always")
-def row_of(key: np.int64) -> np.int64:
-    """Return the row of a key; ``key >> 32`` is its score."""
-    return _LAST - (key & _LAST)
-
-
 @njit(cache=True, nogil=True)
 def keep_best(keys: NDArray[np.int64], size: int, k: int) -> np.int64:
     """Move the ``k`` greatest of the first ``size`` keys to the front; return the least of them."""
@@ -44,13 +38,23 @@ def keep_best(keys: NDArray[np.int64], size: int, k: int) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def write_best(keys: NDArray[np.int64], size: int, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
-    """Write the best of the first ``size`` keys, as many as there is room for; the rest is left as it is."""
-    bits = scores.view(np.int32)
-    best = np.sort(keys[:size])[::-1][: len(rows)]
-    for rank in range(len(best)):
-        rows[rank] = row_of(best[rank])
-        bits[rank] = best[rank] >> 32
+def write_best(keys: NDArray[np.int64], size: int, out: NDArray[np.int64]) -> None:
+    """Write the best of the first ``size`` keys, as many as there is room for, in no order; the rest is left as it is.
+
+    Sorting them is left to numpy. Code that numba keeps on disk must not sort: its sorting functions of several kinds
+    have one name, and are taken for each other where they were compiled in different processes.
+    """
+    if size > len(out):
+        keep_best(keys, size, len(out))
+        size = len(out)
+    out[:size] = keys[:size]
+
+
+def unpack(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Return rows and scores of keys, ``(queries, k)`` each, sorted under the tie rule; -1 and 0 where a key is -1."""
+    best = np.sort(keys, axis=1)[:, ::-1]
+    rows = np.where(best < 0, -1, _LAST - (best & _LAST)).astype(np.int32)
+    return rows, np.where(best < 0, 0, best >> 32).astype(np.int32).view(np.float32)
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError, Run, UsageError
 from spaniel.store import Artifact
 
+from spaniel_impacts.keys import unpack
 from spaniel_impacts.pruning import maxscore
 from spaniel_impacts.sweep import sweep
 
@@ -136,24 +137,23 @@ class Postings:
         runs = []
         for start in range(0, queries, batch):
             end = min(start + batch, queries)
-            rows = np.full((end - start, width), -1, np.int32)
-            scores = np.empty((end - start, width), np.float32)
+            keys = np.full((end - start, width), -1, np.int64)
             asked = offsets[start : end + 1]
             if method == "sweep":
                 parts = (asked, terms, weights, constants[start:end], allowed, self.documents)
-                _share(end - start, lambda i, n, p=parts, o=(rows, scores): self._sweep(p, i, n, o))
+                _share(end - start, lambda i, n, p=parts, o=keys: self._sweep(p, i, n, o))
             else:
                 factors = np.ones(len(terms), np.float32) if weights is None else weights
                 parts = (asked, terms, factors, allowed, self.documents)
-                _share(end - start, lambda i, n, p=parts, o=(rows, scores): self._maxscore(p, i, n, o))
-            runs.append(Run.from_matrix(rows, scores))
+                _share(end - start, lambda i, n, p=parts, o=keys: self._maxscore(p, i, n, o))
+            runs.append(Run.from_matrix(*unpack(keys)))
         return Run.concatenate(runs)
 
-    def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: tuple[Any, Any]) -> None:
-        sweep(self.indptr, self.indices, self.data, *parts, first, step, *out)
+    def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+        sweep(self.indptr, self.indices, self.data, *parts, first, step, out)
 
-    def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: tuple[Any, Any]) -> None:
-        maxscore(self.indptr, self.indices, self.data, self.bounds, *parts, first, step, *out)
+    def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+        maxscore(self.indptr, self.indices, self.data, self.bounds, *parts, first, step, out)
 
 
 def _mask(allowed: NDArray[np.bool_], documents: int) -> NDArray[np.bool_]:

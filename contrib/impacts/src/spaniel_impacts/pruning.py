@@ -118,8 +118,7 @@ def maxscore(
     documents: int,
     first: int,
     step: int,
-    out_rows: NDArray[np.int32],
-    out_scores: NDArray[np.float32],
+    out: NDArray[np.int64],
 ) -> None:
     """Find the best ``k`` documents of queries as :func:`spaniel_impacts.sweep.sweep` does, whose arguments these are, and
 
@@ -127,7 +126,7 @@ def maxscore(
         bounds: ``(vocabulary,)`` the greatest impact of each term.
         terms: in descending order of weight times bound, for each query.
     """
-    k = out_rows.shape[1]
+    k = out.shape[1]
     keys = np.empty(2 * k + ROOM, np.int64)
     window = min(WINDOW, documents)
     scratch = np.full(window, np.float32(-0.0), np.float32)
@@ -189,4 +188,4 @@ def maxscore(
                 bits[0] = floor >> 32
                 # A sum within the rounding of the threshold might pass it.
                 threshold = np.float64(score[0]) * slack - _SMALLEST
-        write_best(keys, size, out_rows[query], out_scores[query])
+        write_best(keys, size, out[query])

@@ -113,10 +113,9 @@ def sweep(
     documents: int,
     first: int,
     step: int,
-    out_rows: NDArray[np.int32],
-    out_scores: NDArray[np.float32],
+    out: NDArray[np.int64],
 ) -> None:
-    """Find the best ``k`` documents of queries that hold at least one of their terms, best first.
+    """Find the best ``k`` documents of queries that hold at least one of their terms.
 
     Args:
         indptr: ``(vocabulary + 1,)``; the postings of term ``t`` are ``indptr[t]:indptr[t + 1]``.
@@ -130,10 +129,9 @@ def sweep(
         documents: how many there are.
         first: the first query to answer.
         step: how far it is to the next one, so that several threads share the queries.
-        out_rows: ``(queries, k)`` receives rows; entries past the end of a list are left as they are.
-        out_scores: ``(queries, k)`` receives scores.
+        out: ``(queries, k)`` receives keys in no order; where a list is shorter, the rest is left as it is.
     """
-    k = out_rows.shape[1]
+    k = out.shape[1]
     keys = np.empty(2 * k + ROOM, np.int64)
     scratch = np.full(min(WINDOW, documents), np.float32(-0.0), np.float32)
     rows = indices.view(np.uint32)  # unsigned, they need no test for counting from the end
@@ -166,4 +164,4 @@ def sweep(
                 )
             else:
                 size, floor = _collect_many(start, constants[query], allowed, met, keys, size, floor, k)
-        write_best(keys, size, out_rows[query], out_scores[query])
+        write_best(keys, size, out[query])

@@ -9,6 +9,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+_BLOCK = 2**20
+"""Numbers sorted at once."""
 
 
 def agreement(x: Floats, y: Floats, draws: NDArray[np.int64]) -> Floats:
@@ -23,17 +25,24 @@ def agreement(x: Floats, y: Floats, draws: NDArray[np.int64]) -> Floats:
     """
     dense_x = np.unique(x, return_inverse=True)[1].astype(np.int64)
     dense_y = np.unique(y, return_inverse=True)[1].astype(np.int64)
-    found: Floats = _agreement(x, y, dense_x, dense_y, np.ascontiguousarray(draws, np.int64))
+    keys = dense_x * (dense_y.max() + 1) + dense_y
+    found = np.empty((len(draws), 3))
+    # Sorted here: code that numba keeps on disk must not sort, since its sorting functions of several kinds have one name.
+    step = max(1, _BLOCK // max(1, len(x)))
+    for start in range(0, len(draws), step):
+        part = np.ascontiguousarray(draws[start : start + step], np.int64)
+        orders = np.argsort(keys[part], axis=1, kind="stable")
+        found[start : start + step] = _agreement(x, y, dense_x, dense_y, part, orders)
     return found
 
 
 @njit(cache=True, nogil=True)
-def _agreement(x, y, dense_x, dense_y, draws):  # type: ignore[no-untyped-def]
+def _agreement(x, y, dense_x, dense_y, draws, orders):  # type: ignore[no-untyped-def]
     m = len(draws)
     out = np.empty((m, 3))
     for row in range(m):
         at = draws[row]
-        out[row, 0] = _tau(dense_x[at], dense_y[at], dense_x.max() + 1, dense_y.max() + 1)
+        out[row, 0] = _tau(dense_x[at], dense_y[at], orders[row], dense_y.max() + 1)
         ranks_x, ranks_y = _ranks(dense_x[at], dense_x.max() + 1), _ranks(dense_y[at], dense_y.max() + 1)
         out[row, 1] = _pearson(ranks_x, ranks_y)
         out[row, 2] = _pearson(x[at], y[at])
@@ -41,14 +50,13 @@ def _agreement(x, y, dense_x, dense_y, draws):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _tau(x, y, width_x, width_y):  # type: ignore[no-untyped-def]
+def _tau(x, y, order, width_y):  # type: ignore[no-untyped-def]
     """Tau-b = (concordant − discordant) / √((all − ties in x)(all − ties in y)), Kendall 1945.
 
     Pairs are counted as in Knight 1966, with a Fenwick tree over y in place of his merge sort: by ascending x, each item
     is concordant with the smaller y before it and discordant with the larger, those of equal x left out.
     """
     n = len(x)
-    order = np.argsort(x * width_y + y)
     tree = np.zeros(width_y + 1, np.int64)
     counts_y = np.zeros(width_y, np.int64)
     balance, ties_x, ties_y = 0, 0, 0
