@@ -35,6 +35,7 @@ PLAIN_GRID = ((0.6, 0.9, 1.2, 1.5, 2.0, 3.0), (0.4, 0.6, 0.75, 0.9))
 STRATEGIES = (
     "random",
     "greedy(neighbours=4)",
+    "greedy(neighbours=4, startup=8)",
     "ageing-evolution(population=15, sample=5)",
     "genetic(population=15, parents=5)",
     "particle-swarm",

@@ -15,7 +15,7 @@ from spaniel.data import OnError
 from spaniel.evaluation import cost_line
 
 from spaniel_search.budget import parse_budget
-from spaniel_search.exploring import Exploration, Explored, default_strategy, remove_losers
+from spaniel_search.exploring import Exploration, Explored, remove_losers
 from spaniel_search.exploring import explore as explore_pipelines
 from spaniel_search.pipelines.objective import KEPT
 
@@ -23,7 +23,11 @@ from spaniel_search.pipelines.objective import KEPT
 @click.command()
 @click.argument("expression")
 @click.argument("data")
-@click.option("--strategy", default=None, help="Strategy, with its options; by default greedy(neighbours=4).")
+@click.option(
+    "--strategy",
+    default=None,
+    help="Strategy, with its options; by default greedy, which begins with samples where there are more than two holes.",
+)
 @click.option(
     "--budget",
     multiple=True,
@@ -86,7 +90,7 @@ def explore(
     wanted = Exploration(
         expression,
         data,
-        strategy or default_strategy(),
+        strategy or "",
         parse_budget(budget),
         measure,
         tune_split,

@@ -31,7 +31,7 @@ class Exploration:
     Attributes:
         expression: a pipeline with holes.
         data: the collection, as the user names it.
-        strategy: a strategy, as an expression.
+        strategy: a strategy, as an expression; empty for :func:`default_strategy`.
         budget: what may be spent.
         measure: what is tuned for.
         tune, report: splits, where not the usual ones.
@@ -83,15 +83,15 @@ def explore(context: Context, wanted: Exploration) -> Explored:
     """
     (measure,) = parse_measures([wanted.measure])
     space = space_of(wanted.expression, wanted.digits)
-    context.create("search_space", space)
-    context.create("search_space", wanted.strategy)
+    strategy = wanted.strategy or default_strategy(len(context.create("search_space", space).axes))
+    context.create("search_space", strategy)
     dataset = find_dataset(context, wanted.data, wanted.on_error)
     parts = choose_parts(dataset, wanted.tune, wanted.report)
     tuned, held_out = (open_part(context, dataset, part, context.seed) for part in parts)
     check_apart(tuned, held_out)
     objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error, wanted.files)
     first = objective.space.first()
-    plan = Plan(space, wanted.strategy, wanted.budget, wanted.batch, wanted.processes, (first,))
+    plan = Plan(space, strategy, wanted.budget, wanted.batch, wanted.processes, (first,))
     facts = {
         "expression": wanted.expression,
         "measure": measure,
@@ -172,6 +172,6 @@ def _report(
     }
 
 
-def default_strategy() -> str:
-    """Return the strategy that is used where none is named."""
-    return str(Stage("greedy", neighbours=4))
+def default_strategy(holes: int) -> str:
+    """Return the strategy that is used where none is named: climbing, from the best of some samples of a larger space."""
+    return str(Stage("greedy", neighbours=4, **({"startup": 8} if holes > 2 else {})))
