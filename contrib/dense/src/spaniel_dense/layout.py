@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from spaniel import UsageError
-from spaniel.store import Store, canonical_json, digest_bytes
+from spaniel.store import Store
 from spaniel_neural.files import read_config, read_json, transformer_digest, weights
+from spaniel_neural.modular import choose_prompt, folder_digest, modules_of, said_of, settings_of
 
 POOLING = {"mean": "mean", "cls": "cls", "lasttoken": "last-token", "max": "max", "weightedmean": "weighted-mean"}
 """Name of a pooling in sentence-transformers' files → name here."""
@@ -27,7 +27,6 @@ _LEGACY = {
 }
 _TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 _UNLIKE = ("query_length", "document_length", "query_expansion", "processing_kwargs", "tokenizer_name_or_path")
-_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 @dataclass(frozen=True)
@@ -60,19 +59,12 @@ class Layout:
 
     def prompt(self, role: str, given: str | None) -> str:
         """Return what is put before a text: the option, or the prompt that it names, else the model's own."""
-        if given is not None:
-            return self.prompts.get(given, given)
-        for name in (*_PROMPTS[role], self.default_prompt or ""):
-            if name in self.prompts:
-                return self.prompts[name]
-        return ""
+        return choose_prompt(self.prompts, self.default_prompt, role, given)
 
     def digest(self, store: Store) -> str:
         """Return the digest of the weights, the tokenizer and the settings; the same wherever the files are."""
         if not self.is_plain:
-            files = sorted(p for pattern in ("*.json", "*.safetensors", "*.txt") for p in self.folder.rglob(pattern))
-            named = {p.relative_to(self.folder).as_posix(): store.digest_of(p) for p in files}
-            return digest_bytes(canonical_json(named))
+            return folder_digest(self.folder, store)
         settings = [self.pooling, self.normalizes, self.metric, self.max_length, self.lowercase]
         return transformer_digest(self.transformer, store, settings)
 
@@ -83,24 +75,16 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         UsageError: it holds no model, weights in another form than safetensors, or asks for code of its own.
     """
-    modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
-    layout = Layout(folder, folder) if modules is None else _read_modules(folder, modules)
+    parts = modules_of(folder)
+    layout = Layout(folder, folder) if parts is None else _read_modules(folder, parts)
     if layout.is_plain:
         read_config(layout.transformer)
         weights(layout.transformer)
     return layout
 
 
-def _read_modules(folder: Path, modules: list[Any]) -> Layout:
-    try:
-        parts = [(str(m["type"]), _inside(folder, str(m["path"]))) for m in modules]
-    except (TypeError, KeyError) as error:
-        raise UsageError(f"{folder / 'modules.json'}: each module needs a type and a path") from error
-    foreign = [name for name, _ in parts if not name.startswith("sentence_transformers.")]
-    if foreign:
-        raise UsageError(f"{folder} asks for the code of {foreign[0]}; only modules of sentence-transformers are run")
-    _refuse_pickles(folder, [path for _, path in parts])
-    said = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
+def _read_modules(folder: Path, parts: list[tuple[str, Path]]) -> Layout:
+    said = said_of(folder)
     names = [name.rpartition(".")[2] for name, _ in parts]
     layout = Layout(
         folder,
@@ -114,7 +98,7 @@ def _read_modules(folder: Path, modules: list[Any]) -> Layout:
     if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         return layout
     transformer, pooled = parts[0][1], parts[1][1]
-    settings: dict[str, Any] = next((read_json(p) for p in sorted(transformer.glob("sentence_*config.json"))), {})
+    settings = settings_of(transformer)
     pooling = read_json(pooled / "config.json")
     mode = _pooling_mode(pooling)
     is_plain = (
@@ -141,18 +125,3 @@ def _pooling_mode(config: Mapping[str, Any]) -> str:
     if isinstance(modes, str):
         return modes
     return str(modes[0]) if len(modes) == 1 else "several"
-
-
-def _inside(folder: Path, relative: str) -> Path:
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder / 'modules.json'} names a path outside its folder: {relative!r}")
-    return path
-
-
-def _refuse_pickles(folder: Path, parts: list[Path]) -> None:
-    for path in parts:
-        if (path / "pytorch_model.bin").is_file() and not any(path.glob("*.safetensors")):
-            raise UsageError(
-                f"{path / 'pytorch_model.bin'}: weights are read from safetensors alone, since others can run code"
-            )

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from spaniel import UsageError
-from spaniel_neural.devices import autocast, choose_device, weights_dtype
+from spaniel_neural.devices import autocast, choose_device
+from spaniel_neural.modular import BATCH, load_modular
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout
 
 if TYPE_CHECKING:
     from spaniel import Context
-
-BATCH = 32
-"""Texts in a batch where the session leaves it open."""
 
 
 class ModularTransformer:
@@ -31,28 +28,11 @@ class ModularTransformer:
     def __init__(self, layout: Layout, config: SentenceEncoderConfig, context: Context) -> None:
         if config.pooling != "auto":
             raise UsageError(f"pooling={config.pooling}: {config.model} has modules of its own; leave it at auto")
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise UsageError(
-                f"{config.model} has modules that sentence-transformers runs: "
-                'pip install "spaniel-dense[sentence-transformers]"'
-            ) from error
         self.context = context
         self.device, self.dtype = choose_device(context.device), config.dtype
-        try:
-            self.model: Any = SentenceTransformer(
-                str(layout.folder),
-                device=str(self.device),
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": weights_dtype(self.device, self.dtype)},
-            ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UsageError(f"the model in {layout.folder} cannot be loaded: {reason}") from error
-        if config.max_length is not None:
-            self.model.max_seq_length = config.max_length
+        self.model: Any = load_modular(
+            "SentenceTransformer", layout.folder, self.device, self.dtype, config.max_length, "spaniel-dense"
+        )
 
     @property
     def dimensions(self) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from spaniel import UsageError
-from spaniel.store import Store, canonical_json, digest_bytes
-from spaniel_neural.files import read_config, read_json, transformer_digest, weights
+from spaniel.store import Store
+from spaniel_neural.files import read_config, transformer_digest, weights
+from spaniel_neural.modular import folder_digest, modules_of, said_of, settings_of
 
 ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity", "Tanh": "tanh"}
 """Class of torch in a folder's files → name here."""
@@ -70,11 +71,7 @@ class Layout:
         """Return the digest of all that decides the scores; the same wherever the files are."""
         if self.is_plain:
             return transformer_digest(self.folder, store, [self.activation, self.max_length])
-        files = sorted(
-            p for pattern in ("*.json", "*.safetensors", "*.txt", "*.jinja") for p in self.folder.rglob(pattern)
-        )
-        named = {path.relative_to(self.folder).as_posix(): store.digest_of(path) for path in files}
-        return digest_bytes(canonical_json(named))
+        return folder_digest(self.folder, store)
 
 
 def read_layout(folder: Path) -> Layout:
@@ -83,8 +80,7 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         UsageError: it holds no cross-encoder, weights in another form than safetensors, or asks for code of its own.
     """
-    modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
-    said: dict[str, Any] = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
+    modules, said = modules_of(folder), said_of(folder)
     if modules is not None and said.get("model_type", "SentenceTransformer") != "CrossEncoder":
         raise UsageError(f"{folder} holds a {said.get('model_type', 'SentenceTransformer')}, which scores no pairs")
     config = read_config(folder)
@@ -95,14 +91,14 @@ def read_layout(folder: Path) -> Layout:
         folder,
         labels if is_plain else ("score",),
         _activation(folder, config, said, len(labels)) if is_plain else "identity",
-        _settings(folder).get("max_seq_length"),
+        settings_of(folder).get("max_seq_length"),
         {str(name): str(text) for name, text in (said.get("prompts") or {}).items() if text},
         said.get("default_prompt_name"),
         is_plain,
     )
 
 
-def _is_plain(folder: Path, config: Mapping[str, Any], modules: list[Any] | None) -> bool:
+def _is_plain(folder: Path, config: Mapping[str, Any], modules: list[tuple[str, Path]] | None) -> bool:
     if modules is None:
         named = config.get("architectures") or []
         if named and str(named[0]).endswith("ForCausalLM"):
@@ -113,25 +109,15 @@ def _is_plain(folder: Path, config: Mapping[str, Any], modules: list[Any] | None
                 "scores pairs"
             )
         return True
-    foreign = [str(m.get("type")) for m in modules if not str(m.get("type")).startswith("sentence_transformers.")]
-    if foreign:
-        raise UsageError(f"{folder} asks for the code of {foreign[0]}; only modules of sentence-transformers are run")
-    for path in sorted(folder.rglob("pytorch_model.bin")):
-        if not any(path.parent.glob("*.safetensors")):
-            raise UsageError(f"{path}: weights are read from safetensors alone, since others can run code")
-    settings = _settings(folder)
+    settings = settings_of(folder)
     return (
         len(modules) == 1
-        and str(modules[0].get("type")).endswith(".Transformer")
-        and not modules[0].get("path")
+        and modules[0][0].endswith(".Transformer")
+        and modules[0][1] == folder
         and settings.get("transformer_task", "sequence-classification") == "sequence-classification"
         and settings.get("modality_config", _TEXT) == _TEXT
         and not any(settings.get(key) for key in _UNLIKE)
     )
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    return next((read_json(path) for path in sorted(folder.glob("sentence_*config.json"))), {})
 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:

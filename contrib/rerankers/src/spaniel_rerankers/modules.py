@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from spaniel import UsageError
-from spaniel_neural.devices import autocast, choose_device, weights_dtype
+from spaniel_neural.devices import autocast, choose_device
+from spaniel_neural.modular import BATCH, load_modular
 
 from spaniel_rerankers.classifier import ACTIVATIONS
 from spaniel_rerankers.config import CrossEncoderConfig
@@ -17,9 +17,6 @@ from spaniel_rerankers.layout import Layout
 
 if TYPE_CHECKING:
     from spaniel import Context
-
-BATCH = 32
-"""Pairs in a batch where the session leaves it open."""
 
 
 class ModularCrossEncoder:
@@ -30,32 +27,15 @@ class ModularCrossEncoder:
     """
 
     def __init__(self, layout: Layout, config: CrossEncoderConfig, context: Context) -> None:
-        try:
-            from sentence_transformers import CrossEncoder
-        except ImportError as error:
-            raise UsageError(
-                f"{layout.folder} has modules that sentence-transformers runs: "
-                'pip install "spaniel-rerankers[sentence-transformers]"'
-            ) from error
         self.context = context
         self.device, self.dtype = choose_device(context.device), config.dtype
         self.prompt = layout.prompt(config.prompt)
-        try:
-            self.model: Any = CrossEncoder(
-                str(layout.folder),
-                device=str(self.device),
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": weights_dtype(self.device, config.dtype)},
-            ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UsageError(f"the model in {layout.folder} cannot be loaded: {reason}") from error
+        self.model: Any = load_modular(
+            "CrossEncoder", layout.folder, self.device, self.dtype, config.max_length, "spaniel-rerankers"
+        )
         if self.model.num_labels != 1 or config.activation == "softmax":
             raise UsageError(f"{layout.folder} must give one score a pair, and takes no softmax")
         self.activation = None if config.activation == "auto" else ACTIVATIONS[config.activation]
-        if config.max_length is not None:
-            self.model.max_seq_length = config.max_length
 
     def score(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
         """Score pairs: ``(n,)`` float32."""

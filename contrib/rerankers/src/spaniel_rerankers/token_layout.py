@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spaniel import UsageError
-from spaniel.store import Store, canonical_json, digest_bytes
+from spaniel.store import Store
 from spaniel_neural.files import read_config, read_json, transformer_digest, weights
+from spaniel_neural.modular import choose_prompt, folder_digest, modules_of, said_of, settings_of
 
 _TEXT = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 _STANFORD = "artifact.metadata"
 _PYLATE = ("query_prefix", "document_prefix", "skiplist_words", "do_query_expansion", "query_length")
-_PROMPTS = {"query": ("query",), "document": ("document", "passage", "corpus")}
 _TOKENS = "token_embeddings"
 
 
@@ -71,12 +71,7 @@ class TokenLayout:
 
     def prompt(self, role: str, given: str | None) -> str:
         """Return what is put before a text: the option, or the prompt that it names, else the model's own."""
-        if given is not None:
-            return self.prompts.get(given, given)
-        for name in (*_PROMPTS[role], self.default_prompt or ""):
-            if name in self.prompts:
-                return self.prompts[name]
-        return ""
+        return choose_prompt(self.prompts, self.default_prompt, role, given)
 
     def digest(self, store: Store) -> str:
         """Return the digest of weights, tokenizer and settings; the same wherever the files are."""
@@ -84,10 +79,7 @@ class TokenLayout:
             skipped = {role: list(words) for role, words in self.skipped.items()}
             settings = [self.normalizes, skipped, dict(self.lengths), self.expansion, self.lowercase]
             return transformer_digest(self.transformer, store, settings)
-        patterns = ("*.json", "*.safetensors", "*.txt", "*.metadata")
-        files = sorted(path for pattern in patterns for path in self.folder.rglob(pattern))
-        named = {path.relative_to(self.folder).as_posix(): store.digest_of(path) for path in files}
-        return digest_bytes(canonical_json(named))
+        return folder_digest(self.folder, store)
 
 
 def read_token_layout(folder: Path) -> TokenLayout:
@@ -99,26 +91,16 @@ def read_token_layout(folder: Path) -> TokenLayout:
     if (folder / _STANFORD).is_file():
         weights(folder)
         return TokenLayout(folder, folder, is_plain=False)
-    modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
-    layout = TokenLayout(folder, folder) if modules is None else _read_modules(folder, modules)
+    parts = modules_of(folder, ("sentence_transformers.", "pylate."))
+    layout = TokenLayout(folder, folder) if parts is None else _read_modules(folder, parts)
     if layout.is_plain:
         read_config(layout.transformer)
         weights(layout.transformer)
     return layout
 
 
-def _read_modules(folder: Path, modules: list[Any]) -> TokenLayout:
-    try:
-        parts = [(str(m["type"]), _inside(folder, str(m["path"]))) for m in modules]
-    except (TypeError, KeyError) as error:
-        raise UsageError(f"{folder / 'modules.json'}: each module needs a type and a path") from error
-    foreign = [name for name, _ in parts if not name.startswith(("sentence_transformers.", "pylate."))]
-    if foreign:
-        raise UsageError(f"{folder} asks for the code of {foreign[0]}; only modules of sentence-transformers are run")
-    for path in sorted(folder.rglob("pytorch_model.bin")):
-        if not any(path.parent.glob("*.safetensors")):
-            raise UsageError(f"{path}: weights are read from safetensors alone, since others can run code")
-    said: dict[str, Any] = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
+def _read_modules(folder: Path, parts: list[tuple[str, Path]]) -> TokenLayout:
+    said = said_of(folder)
     names = [name.rpartition(".")[2] for name, _ in parts]
     kind = str(said.get("model_type") or "SentenceTransformer")
     layout = TokenLayout(
@@ -132,7 +114,7 @@ def _read_modules(folder: Path, modules: list[Any]) -> TokenLayout:
         return layout
     if kind not in ("MultiVectorEncoder", "SentenceTransformer") or names[:1] != ["Transformer"]:
         raise UsageError(f"{folder} holds a {kind} of {', '.join(names)}, which gives no token vectors")
-    settings: dict[str, Any] = next((read_json(p) for p in sorted(parts[0][1].glob("sentence_*config.json"))), {})
+    settings = settings_of(parts[0][1])
     layout = replace(layout, transformer=parts[0][1], lowercase=bool(settings.get("do_lower_case")))
     is_text = (
         settings.get("transformer_task", "feature-extraction") == "feature-extraction"
@@ -182,10 +164,3 @@ def _read_multi_vector(
         expansion=expansion,
         is_plain=True,
     )
-
-
-def _inside(folder: Path, relative: str) -> Path:
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder / 'modules.json'} names a path outside its folder: {relative!r}")
-    return path

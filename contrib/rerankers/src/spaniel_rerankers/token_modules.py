@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors import SafetensorError
 from spaniel import UsageError
 from spaniel.data import MultiVectors
-from spaniel_neural.devices import autocast, choose_device, weights_dtype
+from spaniel_neural.devices import autocast, choose_device
+from spaniel_neural.modular import BATCH, load_modular
 
 from spaniel_rerankers.config import TokenEncoderConfig
 from spaniel_rerankers.token_layout import TokenLayout
 
 if TYPE_CHECKING:
     from spaniel import Context
-
-BATCH = 32
-"""Texts in a batch where the session leaves it open."""
 
 
 class ModularTokenEncoder:
@@ -33,31 +30,14 @@ class ModularTokenEncoder:
         for name in ("query_length", "skip_punctuation"):
             if getattr(config, name) != "auto":
                 raise UsageError(f"{name}={getattr(config, name)}: {config.model} has its own ways; leave it at auto")
-        try:
-            from sentence_transformers import MultiVectorEncoder
-        except ImportError as error:
-            raise UsageError(
-                f"{config.model} has modules that sentence-transformers runs: "
-                'pip install "spaniel-rerankers[sentence-transformers]"'
-            ) from error
         self.context = context
         self.precision = np.dtype(config.precision)
         self.device, self.dtype = choose_device(context.device), config.dtype
-        try:
-            self.model: Any = MultiVectorEncoder(
-                str(layout.folder),
-                device=str(self.device),
-                trust_remote_code=False,
-                local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": weights_dtype(self.device, config.dtype)},
-            ).eval()
-        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise UsageError(f"the model in {layout.folder} cannot be loaded: {reason}") from error
+        self.model: Any = load_modular(
+            "MultiVectorEncoder", layout.folder, self.device, self.dtype, config.max_length, "spaniel-rerankers"
+        )
         self.given = (config.prompt_query is not None, config.prompt_document is not None)
         self.normalize = None if config.normalize == "auto" else config.normalize
-        if config.max_length is not None:
-            self.model.max_seq_length = config.max_length
 
     def embed(self, texts: Sequence[str], prompt: str, role: str) -> MultiVectors:
         """Return the vectors of each text; see :meth:`spaniel_rerankers.token_transformer.TokenTransformer.embed`."""

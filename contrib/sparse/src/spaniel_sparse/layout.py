@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from spaniel import UsageError
-from spaniel.store import Store, canonical_json, digest_bytes
+from spaniel.store import Store
 from spaniel_neural.files import read_config, read_json, transformer_digest, weights
+from spaniel_neural.modular import folder_digest, modules_of, said_of, settings_of
 
 _MLM = ("MLMTransformer", "Transformer")
 _UNLIKE = ("do_lower_case", "query_length", "document_length", "query_expansion", "processing_kwargs")
@@ -46,9 +46,7 @@ class Layout:
         if self.is_plain:
             settings = [self.pooling, self.activation, self.max_length, dict(self.prompts)]
             return transformer_digest(self.transformer, store, settings)
-        files = sorted(p for pattern in ("*.json", "*.safetensors", "*.txt") for p in self.folder.rglob(pattern))
-        named = {path.relative_to(self.folder).as_posix(): store.digest_of(path) for path in files}
-        return digest_bytes(canonical_json(named))
+        return folder_digest(self.folder, store)
 
 
 def read_layout(folder: Path) -> Layout:
@@ -57,24 +55,16 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         UsageError: it holds no model, weights in another form than safetensors, or asks for code of its own.
     """
-    modules = read_json(folder / "modules.json", list) if (folder / "modules.json").is_file() else None
-    layout = Layout(folder, folder) if modules is None else _read_modules(folder, modules)
+    parts = modules_of(folder)
+    layout = Layout(folder, folder) if parts is None else _read_modules(folder, parts)
     if layout.is_plain:
         read_config(layout.transformer)
         weights(layout.transformer)
     return layout
 
 
-def _read_modules(folder: Path, modules: list[Any]) -> Layout:
-    try:
-        parts = [(str(m["type"]), _inside(folder, str(m["path"]))) for m in modules]
-    except (TypeError, KeyError) as error:
-        raise UsageError(f"{folder / 'modules.json'}: each module needs a type and a path") from error
-    foreign = [name for name, _ in _deep(folder, parts) if not name.startswith("sentence_transformers.")]
-    if foreign:
-        raise UsageError(f"{folder} asks for the code of {foreign[0]}; only modules of sentence-transformers are run")
-    _refuse_pickles(folder)
-    said = read_json(p) if (p := folder / "config_sentence_transformers.json").is_file() else {}
+def _read_modules(folder: Path, parts: list[tuple[str, Path]]) -> Layout:
+    said = said_of(folder)
     if said.get("model_type", "SparseEncoder") != "SparseEncoder":
         raise UsageError(f"{folder} holds a {said['model_type']}, which gives no weights of terms")
     prompts = {str(name): str(text) for name, text in (said.get("prompts") or {}).items() if text}
@@ -82,7 +72,7 @@ def _read_modules(folder: Path, modules: list[Any]) -> Layout:
     if len(names) != 2 or names[0] not in _MLM or names[1] != "SpladePooling":
         return Layout(folder, folder, prompts=prompts, is_plain=False)
     transformer, pooled = parts[0][1], read_json(parts[1][1] / "config.json")
-    settings: dict[str, Any] = next((read_json(p) for p in sorted(transformer.glob("sentence_*config.json"))), {})
+    settings = settings_of(transformer)
     default = "fill-mask" if names[0] == "MLMTransformer" else ""
     is_plain = (
         settings.get("transformer_task", default) == "fill-mask"
@@ -98,26 +88,3 @@ def _read_modules(folder: Path, modules: list[Any]) -> Layout:
         prompts,
         is_plain,
     )
-
-
-def _deep(folder: Path, parts: list[tuple[str, Path]]) -> list[tuple[str, Path]]:
-    """Return the modules, and those that a router among them names."""
-    found = list(parts)
-    for name, path in parts:
-        if name.endswith(".Router"):
-            inner = read_json(path / "router_config.json").get("types", {})
-            found += [(str(kind), _inside(folder, str(place))) for place, kind in inner.items()]
-    return found
-
-
-def _inside(folder: Path, relative: str) -> Path:
-    path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder / 'modules.json'} names a path outside its folder: {relative!r}")
-    return path
-
-
-def _refuse_pickles(folder: Path) -> None:
-    for path in sorted(folder.rglob("pytorch_model.bin")):
-        if not any(path.parent.glob("*.safetensors")):
-            raise UsageError(f"{path}: weights are read from safetensors alone, since others can run code")
