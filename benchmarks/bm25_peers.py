@@ -8,7 +8,6 @@ python benchmarks/bm25_peers.py --documents 100000 --queries 2000
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -20,6 +19,7 @@ import click
 import numba
 import numpy as np
 import Stemmer
+from quiet import quiet
 from spaniel import Context, Corpus, Document, Queries
 
 
@@ -44,22 +44,14 @@ def pisa(texts: list[str], asked: list[str], k: int, repeats: int, ours: float) 
         from pyterrier_pisa import PisaIndex
     except ImportError:
         return {}
-    # What the engine prints goes past Python, to the descriptor itself.
-    kept, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(sink, 1)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            index = PisaIndex(f"{folder}/index", text_field="text", threads=numba.get_num_threads())
-            documents = ({"docno": f"d{i:07d}", "text": text} for i, text in enumerate(texts))
-            build = seconds(lambda: index.index(documents))
-            engine = index.bm25(num_results=k)
-            frame = pd.DataFrame({"qid": [str(i) for i in range(len(asked))], "query": asked})
-            engine(frame)
-            search = statistics.median(seconds(lambda: engine(frame)) for _ in range(repeats))
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(sink)
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        index = PisaIndex(f"{folder}/index", text_field="text", threads=numba.get_num_threads())
+        documents = ({"docno": f"d{i:07d}", "text": text} for i, text in enumerate(texts))
+        build = seconds(lambda: index.index(documents))
+        engine = index.bm25(num_results=k)
+        frame = pd.DataFrame({"qid": [str(i) for i in range(len(asked))], "query": asked})
+        engine(frame)
+        search = statistics.median(seconds(lambda: engine(frame)) for _ in range(repeats))
     return {"pisa_build_seconds": build, "pisa_search_seconds": search, "pisa_search_ratio": ours / search}
 
 
@@ -122,7 +114,11 @@ def main(documents: int, queries: int, k: int, repeats: int, as_json: bool) -> N
         **pisa(texts, asked, k, repeats, ours),
         "spread": [min(o / t for o, t in pairs), max(o / t for o, t in pairs)],
     }
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(f"{key:<24} {v}" for key, v in result.items()))
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    for key, value in result.items():
+        click.echo(f"{key:<24} {', '.join(f'{v:.4g}' for v in (value if isinstance(value, list) else [value]))}")
 
 
 if __name__ == "__main__":

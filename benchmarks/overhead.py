@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import click
 import numpy as np
+from quiet import quiet
 from spaniel import Context, Corpus, Document, Queries, parse
 
 
@@ -80,7 +81,12 @@ def main(documents: int, queries: int, repeats: int, k: int, as_json: bool) -> N
     peer = pyterrier_overhead(texts, asked, k, repeats)
     if peer is not None:
         result["pyterrier"] = peer
-    click.echo(json.dumps(result, indent=2) if as_json else "\n".join(f"{key:<18} {v}" for key, v in result.items()))
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    for key, value in result.items():
+        figures = value.items() if isinstance(value, dict) else [("", value)]
+        click.echo(f"{key:<18} {', '.join(f'{name} {v:.4g}'.strip() for name, v in figures)}")
 
 
 def pyterrier_overhead(texts: list[str], asked: list[str], k: int, repeats: int) -> dict[str, float] | None:
@@ -90,7 +96,7 @@ def pyterrier_overhead(texts: list[str], asked: list[str], k: int, repeats: int)
         from pyterrier_pisa import PisaIndex
     except ImportError:
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         index = PisaIndex(f"{folder}/index", text_field="text", threads=1)
         index.index({"docno": f"d{i:07d}", "text": text} for i, text in enumerate(texts))
         engine = index.bm25(num_results=k)
