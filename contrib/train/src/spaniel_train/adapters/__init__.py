@@ -1,0 +1,1 @@
+"""Model surgery: a folder in, a folder and a report out."""

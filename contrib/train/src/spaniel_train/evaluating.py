@@ -1,0 +1,102 @@
+"""Measuring a model while it is trained, in memory: nothing goes to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from spaniel import Context, Qrels, Run, UsageError
+from spaniel.collections import find_dataset
+from spaniel.data import topk
+from spaniel.evaluation import evaluate
+from spaniel.system import open_task
+
+from spaniel_train.data import held_out
+from spaniel_train.recipe import Evaluation
+
+if TYPE_CHECKING:
+    from spaniel_train.models import Trainee
+
+DEPTH = 1000
+"""Documents retrieved per query."""
+_BLOCK = 512
+"""Documents encoded and compared with all queries at once."""
+_BATCH = 32
+
+
+class Evaluator:
+    """Measures models on a collection.
+
+    Raises:
+        UsageError: there is no such collection, or no query of it is held out.
+    """
+
+    def __init__(self, context: Context, spec: Evaluation) -> None:
+        self.context = context
+        self.spec = spec
+        task = open_task(context, find_dataset(context, spec.collection), spec.split)
+        assert task.qrels is not None  # the recipe's check has chosen a split
+        self.corpus = task.corpus
+        self.queries = task.queries if spec.held_out is None else held_out(task.queries, spec.held_out)
+        if not len(self.queries):
+            raise UsageError(f"evaluation: no query of {spec.collection} is held out by held_out: {spec.held_out}")
+        qrels = task.qrels
+        self.qrels = Qrels({name: qrels[name] for name in self.queries.ids if name in qrels})
+
+    def measure(self, trainee: Trainee) -> float:
+        """Return the mean of the measure over the queries."""
+        trainee.model.eval()
+        run = self._search(trainee) if self.spec.rerank is None else self._rerank(trainee)
+        trainee.model.train()
+        (value,) = evaluate(run, self.queries, self.corpus, self.qrels, [self.spec.measure]).means.values()
+        return value
+
+    def _search(self, trainee: Trainee) -> Run:
+        count = len(self.queries)
+        best, rows = np.empty((count, 0), np.float32), np.empty((count, 0), np.int32)
+        places = np.arange(len(self.corpus), dtype=np.int64)
+        for block, scores in self._blocks(trainee, places):
+            # Earlier documents stand first, so that of equal scores the lower row wins.
+            every = np.concatenate([rows, np.broadcast_to(block.astype(np.int32), scores.shape)], axis=1)
+            columns, best = topk(np.concatenate([best, scores], axis=1), DEPTH)
+            rows = np.take_along_axis(every, columns, axis=1)
+        return Run.from_matrix(rows, best)
+
+    def _rerank(self, trainee: Trainee) -> Run:
+        assert self.spec.rerank is not None
+        first = self.context.run(self.spec.rerank, self.queries, self.corpus)
+        scores = np.empty(len(first.rows), np.float32)
+        if not hasattr(trainee, "prompt"):
+            texts = self.corpus.contents(first.rows)
+            pairs = [(self.queries.texts[q], t) for q, t in zip(first.owners.tolist(), texts, strict=True)]
+            if pairs:
+                scores[:] = trainee.model.predict(pairs, batch_size=_BATCH, show_progress_bar=False)
+            return Run.build(first.offsets, first.rows, scores)
+        for block, made in self._blocks(trainee, np.unique(first.rows).astype(np.int64)):
+            column = np.searchsorted(block, first.rows)
+            here = (column < len(block)) & (block[np.minimum(column, len(block) - 1)] == first.rows)
+            scores[here] = made[first.owners[here], column[here]]
+        return Run.build(first.offsets, first.rows, scores)
+
+    def _blocks(
+        self, trainee: Trainee, rows: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yield rows of the corpus, and their scores with all queries: ``(queries, rows)``."""
+        queries = _encode(trainee, "encode_query", self.queries.texts)
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            documents = _encode(trainee, "encode_document", self.corpus.contents(block))
+            yield block, (queries @ documents.T).cpu().numpy()
+
+
+def _encode(trainee: Trainee, how: str, texts: Any) -> Any:
+    from torch.nn import functional
+
+    model = trainee.model
+    options = {"batch_size": _BATCH, "show_progress_bar": False, "convert_to_tensor": True}
+    if type(model).__name__ == "SparseEncoder":
+        options["convert_to_sparse_tensor"] = False
+    vectors = getattr(model, how)(list(texts), **options).float()
+    return functional.normalize(vectors, dim=1) if model.similarity_fn_name == "cosine" else vectors

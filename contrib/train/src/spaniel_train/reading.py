@@ -1,0 +1,170 @@
+"""Recipes read from YAML and checked: every fault in one message, each with its place, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from spaniel import Context, SpanielError, UsageError
+
+from spaniel_train.recipe import Recipe
+
+_GIVES = {"bi-encoder": {"matrix", "vectors"}, "sparse": {"matrix", "vectors"}, "cross-encoder": set[str]()}
+_SAID = {
+    "matrix": "the scores of each query with the texts of other rows",
+    "vectors": "vectors",
+}
+Place = tuple[str | int, ...]
+
+
+class Faults:
+    """Faults of a recipe, with the lines of its file."""
+
+    def __init__(self, path: Path, root: yaml.Node | None) -> None:
+        self.path = path
+        self.root = root
+        self.found: list[str] = []
+
+    def add(self, place: Place, problem: str) -> None:
+        """Add a fault of a field."""
+        self.found.append(f"{self.path}:{self._line(place)}: {_written(place)}{problem}")
+
+    def raise_all(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            UsageError: with every fault.
+        """
+        if self.found:
+            raise UsageError("\n".join(self.found))
+
+    def _line(self, place: Place) -> int:
+        node, line = self.root, 1
+        for part in place:
+            if isinstance(node, yaml.MappingNode):
+                pairs = [(key, value) for key, value in node.value if key.value == str(part)]
+                if not pairs:
+                    continue  # the name of a type among several, or a field that is missing
+                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+                line = node.start_mark.line + 1
+        return line
+
+
+def _written(place: Place) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in place]
+    return f"{''.join(parts).lstrip('.')}: " if parts else ""
+
+
+def read_recipe(path: Path) -> tuple[Recipe, Faults]:
+    """Read a recipe, and check all that can be checked of it by itself.
+
+    Returns:
+        the recipe, and a list for further faults.
+
+    Raises:
+        UsageError: it cannot be read, or says something that a recipe cannot.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} is no YAML: {error}") from error
+    faults = Faults(path, root)
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} is no recipe: it needs {', '.join(Recipe.model_fields)}")
+    try:
+        written = json.dumps(content)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{path} holds something that is neither text, number, list nor mapping: {error}") from error
+    try:
+        return Recipe.model_validate_json(written), faults
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            given = "" if one["type"] in ("missing", "value_error") else f" (given: {one['input']!r})"
+            faults.add(one["loc"], one["msg"].removeprefix("Value error, ") + given)
+        faults.raise_all()
+        raise  # every error of pydantic is a fault
+
+
+def check_recipe(context: Context, recipe: Recipe, faults: Faults) -> None:
+    """Check what a recipe names: components, files, collections, models, measures; loads and fetches nothing.
+
+    Raises:
+        UsageError: with every fault.
+    """
+    for place, check in _checks(context, recipe):
+        try:
+            check()
+        except SpanielError as error:
+            faults.add(place, str(error))
+    faults.raise_all()
+
+
+def _checks(context: Context, recipe: Recipe) -> Iterator[tuple[Place, Any]]:
+    yield ("model", "base"), lambda: _check_base(recipe)
+    for number, source in enumerate(recipe.data):
+        if source.rows is not None:
+            yield ("data", number, "rows"), lambda path=source.rows: _check_file(path)
+        else:
+            split = source.split or ("train" if source.synthesizer is None else None)
+            yield ("data", number, "collection"), lambda n=source.collection, s=split: _check_collection(context, n, s)
+        if source.synthesizer is not None:
+            yield ("data", number, "synthesizer"), lambda e=source.synthesizer: context.bind("synthesize", e)
+    for number, term in enumerate(recipe.objectives):
+        yield ("objectives", number, "use"), lambda e=term.use: _check_objective(context, recipe, e)
+    yield ("optimizer", "use"), lambda: context.bind("optimizer", recipe.optimizer.use)
+    for number, group in enumerate(recipe.optimizer.groups):
+        if group.use is not None:
+            yield ("optimizer", "groups", number, "use"), lambda e=group.use: context.bind("optimizer", e)
+    if recipe.evaluation is not None:
+        evaluation = recipe.evaluation
+        yield (
+            ("evaluation", "collection"),
+            lambda: _check_collection(context, evaluation.collection, evaluation.split, default=True),
+        )
+        yield ("evaluation", "measure"), lambda: _check_measure(evaluation.measure)
+        if evaluation.rerank is not None:
+            yield ("evaluation", "rerank"), lambda: context.pipeline(evaluation.rerank)
+
+
+def _check_base(recipe: Recipe) -> None:
+    from spaniel_neural.locating import find_model
+
+    fresh = recipe.model.fresh
+    find_model(fresh.tokenizer if fresh is not None else str(recipe.model.base), recipe.model.revision)
+
+
+def _check_file(path: str) -> None:
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path}")
+
+
+def _check_collection(context: Context, name: str, split: str | None, default: bool = False) -> None:
+    from spaniel.collections import choose_split, find_dataset
+
+    dataset = find_dataset(context, name)
+    if split is not None or default:
+        choose_split(dataset, split)
+
+
+def _check_objective(context: Context, recipe: Recipe, expression: Any) -> None:
+    needs = context.create("objective", expression).needs
+    lacking: Sequence[str] = sorted((needs - {"teacher"}) - _GIVES[recipe.model.kind])
+    if lacking:
+        hint = "; info-nce has in_batch=false for that" if lacking[0] == "matrix" else ""
+        raise UsageError(f"{expression} needs {_SAID[lacking[0]]}, and a {recipe.model.kind} gives none{hint}")
+
+
+def _check_measure(name: str) -> None:
+    from spaniel.evaluation import parse_measures
+
+    parse_measures([name])

@@ -1,0 +1,1 @@
+"""Synthesizers: collections, or training rows → training rows."""
