@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import Corpus, Document, Queries
+from spaniel import Corpus, Document, Queries, UsageError
 from spaniel.config import Config, references
 from spaniel.protocols import Retriever, Scorer
 
@@ -117,8 +117,8 @@ class Listed:
         return scores
 
     def vary_document(self, query: str, document: Document, texts: Sequence[str]) -> Scores:
-        """Nobody knows what an index would say of altered documents."""
-        raise NotImplementedError
+        """Refuse: nobody knows what an index would say of altered documents."""
+        raise UsageError("an index does not say what altered documents score: alter the query, as in side=query")
 
 
 def scorer_of(context: Context, target: Any) -> TextScorer | None:

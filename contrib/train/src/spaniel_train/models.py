@@ -6,6 +6,7 @@ safetensors alone and no code of a model's own is run.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ _FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError
 _TASKS = {"bi-encoder": "encoder", "sparse": "masked-lm", "cross-encoder": "sequence-classification"}
 
 
-class Trainee:
+class Trainee(ABC):
     """A model in training: items → representations → what objectives read.
 
     Attributes:
@@ -41,17 +42,17 @@ class Trainee:
     def __init__(self, model: Any) -> None:
         self.model = model
 
+    @abstractmethod
     def items(self, batch: Batch) -> list[Item]:
         """Return what the model has to read for a batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def represent(self, items: Sequence[Item]) -> Tensor:
         """Read items of one part, ``(items, …)`` float32, with gradients where they are on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
         """Return what objectives read, from the representations of all items of a batch."""
-        raise NotImplementedError
 
     def _features(self, inputs: Sequence[Any], prompt: str | None = None) -> dict[str, Any]:
         made: dict[str, Any] = self.model.preprocess(list(inputs), prompt=prompt)

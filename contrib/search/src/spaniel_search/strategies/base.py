@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ FAILED = -sys.float_info.max
 """The score of a candidate that failed; a number, so that a state is JSON."""
 
 
-class Walker:
+class Walker(ABC):
     """Base of the strategies. All that changes on the way is in ``memory``, which is JSON, and in the random stream.
 
     A strategy implements :meth:`begin`, :meth:`next` and :meth:`learn`.
@@ -35,12 +36,13 @@ class Walker:
         """Return the memory at the beginning."""
         return {}
 
+    @abstractmethod
     def next(self) -> tuple[Any, Any]:
         """Return the next candidate, and a note (JSON) that comes back with its score."""
-        raise NotImplementedError
 
     def learn(self, candidate: Any, score: float, note: Any) -> None:
-        """Take in a score; the note of a seed is ``None``."""
+        """Take in a score; the note of a seed is ``None``. Who does not learn leaves this as it is."""
+        return
 
     # The protocol
 

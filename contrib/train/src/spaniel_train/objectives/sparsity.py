@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor
 
 from spaniel_train.batch import Batch, Outputs
@@ -10,7 +12,7 @@ from spaniel_train.objectives.groups import GroupObjective
 from spaniel_train.protocols import Need
 
 
-class _Sparsity(GroupObjective):
+class _Sparsity(GroupObjective, ABC):
     config: SparsityConfig
 
     @property
@@ -25,9 +27,9 @@ class _Sparsity(GroupObjective):
         chosen = {"queries": [outputs.queries], "texts": [outputs.texts], "both": [outputs.queries, outputs.texts]}
         return sum((self.of(vectors) for vectors in chosen[self.config.of]), outputs.queries.new_zeros(()))
 
+    @abstractmethod
     def of(self, vectors: Tensor) -> Tensor:
         """Return the loss of some vectors, ``(vectors, dimensions)``."""
-        raise NotImplementedError
 
 
 class Flops(_Sparsity):
