@@ -72,10 +72,24 @@ class Command(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """A headline check for ``spaniel reproduce``: ``run`` is the import path of ``run(context, scale, seeds)``."""
+    """A headline check for ``spaniel reproduce``.
+
+    Attributes:
+        slug: of the paper, kebab-case.
+        run: ``"package.reproduce:run"``, called as ``run(context, scale, seeds)``, and as ``run(context, scale, seeds,
+            collection)`` where a collection is named; returns a :class:`spaniel.reproduction.Reproduction`.
+        claim: what the paper says, in a line.
+        paper: as a reader would cite it.
+        minutes: that it takes at scale 1 on two cores, roughly.
+        collection: the collection that it runs on unless the user names another one, for
+            :func:`spaniel.collections.find_dataset`; empty for a check that needs none.
+        extra: the extra of the distribution that installs what the check needs, named when an import fails.
+    """
 
     slug: str
     run: str
     claim: str
     paper: str
     minutes: float = 1.0
+    collection: str = ""
+    extra: str = ""

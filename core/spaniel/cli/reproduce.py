@@ -25,11 +25,21 @@ from spaniel.reproduction import Reproduction
     type=click.FloatRange(0, min_open=True),
     help="Size of the check; 1 is what two cores carry.",
 )
+@click.option("--collection", help="Name or folder of the collection to run on; by default the check's own.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="How many seeds to run.")
 @json_option
 @running_options
 @click.pass_obj
-def reproduce(state: State, /, slug: str | None, scale: float, seeds: int, as_json: bool, **settings: Any) -> None:
+def reproduce(
+    state: State,
+    /,
+    slug: str | None,
+    scale: float,
+    collection: str | None,
+    seeds: int,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Run a plugin's headline check and print the paper's claim beside what was measured here.
 
     Without SLUG, list the checks that the installed plugins offer.
@@ -43,15 +53,27 @@ def reproduce(state: State, /, slug: str | None, scale: float, seeds: int, as_js
         hint = f"did you mean {near[0]}? " if near else ""
         raise UsageError(f"no plugin offers a check {slug!r}; {hint}there are: {', '.join(known) or 'none'}")
     distribution, experiment = known[slug]
+    if collection is not None and not experiment.collection:
+        raise UsageError(f"the check {slug!r} runs on no collection; leave --collection away")
+    chosen = collection or experiment.collection
     with running(state, **settings) as context, blame(distribution, f"experiment `{slug}`"):
-        module, _, name = experiment.run.partition(":")
-        result = getattr(import_module(module), name)(context, scale, [settings["seed"] + i for i in range(seeds)])
+        try:
+            module, _, name = experiment.run.partition(":")
+            run = getattr(import_module(module), name)
+            more = {"collection": chosen} if chosen else {}
+            result = run(context, scale, [settings["seed"] + i for i in range(seeds)], **more)
+        except ModuleNotFoundError as error:
+            if not experiment.extra:
+                raise
+            needs = f'pip install "{distribution}[{experiment.extra}]"'
+            raise UsageError(f"the check {slug!r} needs more ({error}): {needs}") from error
     if not isinstance(result, Reproduction):
         raise PluginError(distribution, f"experiment `{slug}` returned {type(result).__name__}, not a Reproduction")
     if as_json:
-        print_json({"slug": slug, "claim": experiment.claim, "paper": experiment.paper, **result.to_json()})
+        head = {"slug": slug, "claim": experiment.claim, "paper": experiment.paper, "collection": chosen or None}
+        print_json({**head, **result.to_json()})
         return
-    click.echo(f"{experiment.paper}\n{experiment.claim}\n")
+    click.echo(f"{experiment.paper}\n{experiment.claim}\n" + (f"on {chosen}\n" if chosen else ""))
     marks = {True: "holds", False: "does not hold here", None: "cannot be said here"}
     for finding in result.findings:
         click.echo(f"  {finding.claim}")
@@ -65,7 +87,10 @@ def reproduce(state: State, /, slug: str | None, scale: float, seeds: int, as_js
 def _list(known: dict[str, tuple[str, Experiment]], as_json: bool) -> None:
     if as_json:
         print_json(
-            [{"slug": e.slug, "distribution": d, "claim": e.claim, "minutes": e.minutes} for d, e in known.values()]
+            [
+                {"slug": e.slug, "distribution": d, "claim": e.claim, "minutes": e.minutes, "collection": e.collection}
+                for d, e in known.values()
+            ]
         )
         return
     for distribution, experiment in known.values():

@@ -104,7 +104,7 @@ def check_experiment(experiment: Any) -> None:
         what = _shown(experiment)
         raise Faulty("experiments", f"wrong kind: hook `experiments` yields {what}, which is no Experiment")
     _check_name("experiments", experiment.slug)
-    _check_texts("experiments", experiment, "claim", "paper")
+    _check_texts("experiments", experiment, "claim", "paper", "collection", "extra")
     if not _is_path(experiment.run):
         raise Faulty(
             "experiments", f"check `{experiment.slug}` names {experiment.run!r}, no path as in 'package.room:run'"
