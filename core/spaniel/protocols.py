@@ -166,6 +166,10 @@ class Scorer(Protocol):
         """Score pairs: ``(n,)`` float32 for ``n`` queries and ``n`` texts; pairs do not influence each other."""
         ...
 
+    def fingerprint(self) -> Mapping[str, str]:
+        """Digests of what decides scores beyond the options, without loading a model: what names scores that are kept."""
+        ...
+
 
 @runtime_checkable
 class SearchSpace(Protocol):

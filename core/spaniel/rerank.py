@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -39,6 +39,10 @@ class PointwiseReranker(ABC):
     @abstractmethod
     def score(self, queries: Sequence[str], texts: Sequence[str]) -> np.ndarray:
         """Score pairs: ``(n,)`` for ``n`` queries and ``n`` texts; pairs do not influence each other."""
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Digests of what decides scores beyond the options: nothing, unless a subclass has a model and says which."""
+        return {}
 
     def weight(self) -> float:
         """Return how much the reranker's own score counts, from 0 to 1 (alone); see :func:`interpolate`."""

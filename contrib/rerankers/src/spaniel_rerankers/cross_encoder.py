@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -71,6 +71,10 @@ class CrossEncoder(PointwiseReranker):
             "device": choose_device(self.context.device).type,
         }
         return ScoreCache(self.context.store, identity)
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Digest of the model's folder."""
+        return {"model": self.layout.digest(self.context.store)}
 
     def weight(self) -> float:
         """Return the option."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -14,7 +14,7 @@ from spaniel.rerank import PointwiseReranker
 from spaniel.store import Need
 
 if TYPE_CHECKING:
-    from spaniel.protocols import Encoder
+    from spaniel.protocols import Encoder, Role
 
     from spaniel_rerankers.config import MaxSimConfig
 
@@ -43,6 +43,13 @@ class MaxSim(PointwiseReranker):
         """The token-level encoder."""
         encoder: Encoder = self.context.create("encode", self.config.encoder)
         return encoder
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """What the encoder says of itself, in either role."""
+        encoder = self.encoder
+        roles: tuple[Role, ...] = ("query", "document")
+        made = {role: encoder.fingerprint(role) for role in roles}
+        return {f"{role} {name}": digest for role, digests in made.items() for name, digest in digests.items()}
 
     def weight(self) -> float:
         """Return the option."""

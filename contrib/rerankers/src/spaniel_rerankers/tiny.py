@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,10 @@ class TinyCrossEncoder(CrossEncoder):
     def locate(self) -> Path:
         """Return the model's folder."""
         return self.artifact.path
+
+    def fingerprint(self) -> Mapping[str, str]:
+        """Address of the model that is trained, or will be."""
+        return {"model": model_need(self.context, self.recipe).recipe.address}
 
     def weight(self) -> float:
         """Return the option, or the weight that the recipe found best."""

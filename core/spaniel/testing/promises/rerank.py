@@ -93,6 +93,10 @@ def scores_pairs_by_themselves(case: Case) -> None:
     alone = [float(component.score([query], [text])[0]) for query, text in zip(asked, texts, strict=True)]
     expect_close(scores, alone, case.tolerance, "pairs together and alone")
     expect(component.score([], []).shape == (0,), "no pairs must have no scores: shape (0,)")
+    expect(hasattr(component, "fingerprint"), "what scores pairs says by fingerprint() what decides the scores")
+    first, second = (case.make(case.context()).fingerprint() for _ in range(2))
+    named = all(isinstance(key, str) and isinstance(value, str) for key, value in first.items())
+    expect(named and dict(first) == dict(second), f"fingerprint() is a mapping of digests, always the same: {first!r}")
 
 
 PROMISES = {
