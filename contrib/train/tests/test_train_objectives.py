@@ -22,14 +22,16 @@ NAMES = (
     *("info-nce", "margin-mse", "kl", "mse", "triplet", "hinge"),
     *("ranknet", "lambdarank", "listnet", "listmle", "flops", "l1"),
 )
+LANGUAGE = ("masked-lm", "causal-lm")
 test_info_nce = contract("objective/info-nce", options={"scale": 5.0, "symmetric": True})
 test_lambdarank = contract("objective/lambdarank", options={"k": 3})
 test_adamw = contract("optimizer/adamw")
 test_sgd = contract("optimizer/sgd", options={"momentum": 0.9, "nesterov": True})
+test_adafactor = contract("optimizer/adafactor")
 
 
 @pytest.mark.parametrize("promise", promises_of("objective"))
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *LANGUAGE])
 def test_objectives_keep_the_promises_of_components(name: str, promise: str, tmp_path: Path) -> None:
     promises_of("objective")[promise](Case(f"objective/{name}", tmp_path))
 
@@ -181,7 +183,12 @@ def test_parameters_are_grouped_and_their_state_is_counted(context: Context) -> 
     groups = group_parameters(model, rules)
     assert [sorted(group.parameters) for _, group in groups] == [["out.bias"], ["out.weight"]]
     assert not model["words"].weight.requires_grad
-    for name, state in (("adamw", 2 * 15 * 4 + 2 * 4), ("sgd", 0), ("sgd(momentum=0.9)", 15 * 4)):
+    for name, state in (
+        ("adamw", 2 * 15 * 4 + 2 * 4),
+        ("sgd", 0),
+        ("sgd(momentum=0.9)", 15 * 4),
+        ("adafactor", 7 * 4 + 3 * 4 + 4 * 4),
+    ):
         optimizer = context.create("optimizer", name).make([group for _, group in groups])
         model["out"](torch.ones(1, 4)).sum().backward()
         optimizer.step()

@@ -20,9 +20,10 @@ from spaniel.data import write_folder
 from spaniel.testing import Cli, collection, contract
 from spaniel_neural.testing import write_model
 from spaniel_train.data import Data, plan_epoch
-from spaniel_train.models import load_trainee
+from spaniel_train.models import Trainee, load_trainee
 from spaniel_train.recipe import Batches, Model
 from spaniel_train.rows import Row, read_rows, score_key, to_lines
+from spaniel_train.spool import Answers, RowFile
 from spaniel_train.steps import Gradients
 from spaniel_train.training import collate
 
@@ -70,6 +71,11 @@ def recipe(home: Path, path: Path, kind: str = "bi-encoder", **more: Any) -> Pat
     return path
 
 
+def trainee_of(spec: Model, path: Path) -> Trainee:
+    context = Context(path / "store", device="cpu", offline=True)
+    return load_trainee(context, spec, torch.device("cpu"), path / "fresh")
+
+
 @pytest.mark.parametrize("kind", ["bi-encoder", "sparse", "cross-encoder"])
 def test_it_loads_in_sentence_transformers_and_scores_the_same(home: Path, tmp_path: Path, kind: str) -> None:
     import sentence_transformers as peers
@@ -85,7 +91,7 @@ def test_it_loads_in_sentence_transformers_and_scores_the_same(home: Path, tmp_p
     loaded = {"bi-encoder": "SentenceTransformer", "sparse": "SparseEncoder", "cross-encoder": "CrossEncoder"}[kind]
     model = getattr(peers, loaded)(str(tmp_path / "r"), device="cpu", local_files_only=True)
     spec = Model(kind=kind, base=str(tmp_path / "r"), max_length=32)  # type: ignore[arg-type]
-    trainee = load_trainee(spec, torch.device("cpu"), True, 0, tmp_path / "x")
+    trainee = trainee_of(spec, tmp_path)
     trainee.model.eval()
     texts = ["the dog", "a ship sails"]
     with torch.no_grad():
@@ -96,7 +102,7 @@ def test_it_loads_in_sentence_transformers_and_scores_the_same(home: Path, tmp_p
             made = model.encode(texts, convert_to_tensor=True)
             made = made.to_dense() if made.is_sparse else made
             assert torch.allclose(made, trainee.represent([(text, "document") for text in texts]), atol=1e-6)
-    base = load_trainee(Model(kind=kind, base=str(home / TASKS[kind])), torch.device("cpu"), True, 0, tmp_path / "y")  # type: ignore[arg-type]
+    base = trainee_of(Model(kind=kind, base=str(home / TASKS[kind])), tmp_path)  # type: ignore[arg-type]
     moved = zip(base.model.parameters(), trainee.model.parameters(), strict=True)
     assert sum(float((one - two).abs().sum()) for one, two in moved) > 0.1
 
@@ -105,6 +111,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_in_the_same_weights(home: Path, tmp_path: Path) -> None:
     evaluation = {"collection": str(home / "data"), "split": "train", "every": 5}
     more = {"steps": 40, "checkpoint": 3, "evaluation": evaluation}
@@ -145,9 +152,9 @@ def test_cached_gradients_are_those_of_the_whole_batch(home: Path, tmp_path: Pat
     found = []
     for cached in (False, True):
         spec = Model(kind=kind, base=str(home / TASKS[kind]))  # type: ignore[arg-type]
-        trainee = load_trainee(spec, torch.device("cpu"), True, 0, tmp_path / "x")
+        trainee = trainee_of(spec, tmp_path)
         trainee.model.train()  # with dropout
-        total = Gradients(trainee, 5, cached, "float32").add(batch, objective.loss, 0.5, lambda part: part)
+        total = Gradients(trainee, 5, cached).add(batch, objective.loss, 0.5, lambda part: part)
         grads = [p.grad for p in trainee.model.parameters() if p.grad is not None]
         found.append((total, torch.cat([grad.flatten() for grad in grads])))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-6)
@@ -189,6 +196,27 @@ def test_batches_keep_what_they_are_told_together() -> None:
     for batch in plan_epoch(data, Batches(size=6, distinct=True), np.random.default_rng(0)):
         assert len({rows[row].query for row in batch.tolist()}) == len(batch)
         assert len({rows[row].positives for row in batch.tolist()}) == len(batch)
+
+
+def test_rows_are_read_from_disk_as_they_were_given(home: Path) -> None:
+    rows = [
+        *read_rows(home / "rows.jsonl"),
+        Row("", ("ö",), weights={"a": 0.5}, scores={"k": 1.0}, provenance={"n": [1]}),
+    ]
+    rows += [Row("same", ("x",)), Row("same", ("y", "x")), Row("other", ("z",))]
+    kept = RowFile()
+    assert kept.extend(rows[:5], repeat=3) == 5
+    assert kept.extend(iter(rows[5:])) == len(rows) - 5
+    expected = rows[:5] * 3 + rows[5:]
+    assert list(kept) == expected
+    assert [kept[place] for place in (-1, 7)] == [expected[-1], expected[7]]
+    assert kept[2:9:3] == expected[2:9:3]
+    told: dict[str, set[str]] = {}
+    for row in rows:
+        told.setdefault(row.query, set()).update(row.positives)
+    answers = Answers(kept)
+    assert all(answers.get(query, frozenset()) == texts for query, texts in told.items() if query)
+    assert answers.get("", frozenset("n")) == answers.get("nobody", frozenset("n")) == {"n"}
 
 
 def test_every_fault_of_a_recipe_is_named_with_its_line(home: Path, tmp_path: Path) -> None:

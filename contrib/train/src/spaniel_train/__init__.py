@@ -1,4 +1,4 @@
-"""Training for Spaniel: adds the kinds ``objective``, ``optimizer``, ``adapt`` and ``synthesize`` and their commands."""
+"""Training for Spaniel: adds the kinds ``trainee``, ``objective``, ``optimizer``, ``adapt``, ``synthesize``, and commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _PROTOCOLS = "spaniel_train.protocols:"
 
 @hookimpl
 def kinds() -> Iterator[Kind]:
+    yield Kind("trainee", "a kind of model that is trained", {"": f"{_PROTOCOLS}TraineeMaker"}, hookspecs=_HOOKS)
     yield Kind("objective", "a batch of training rows → a loss", {"": f"{_PROTOCOLS}Objective"}, hookspecs=_HOOKS)
     yield Kind("optimizer", "parameters → an optimizer", {"": f"{_PROTOCOLS}OptimizerMaker"}, hookspecs=_HOOKS)
     yield Kind("adapt", "a model's folder → another one, and a report", {"": f"{_PROTOCOLS}Adapter"}, hookspecs=_HOOKS)
@@ -22,6 +23,51 @@ def kinds() -> Iterator[Kind]:
         "a collection, or training rows → training rows",
         {"": f"{_PROTOCOLS}Synthesizer"},
         hookspecs=_HOOKS,
+    )
+
+
+@hookimpl
+def trainee() -> Iterator[Component]:
+    rooms = "spaniel_train.trainees."
+    yield Component(
+        "bi-encoder",
+        factory=f"{rooms}encoders:BiEncoderMaker",
+        summary="a vector a text",
+        paper="Reimers and Gurevych, Sentence-BERT, EMNLP 2019",
+    )
+    yield Component(
+        "sparse",
+        factory=f"{rooms}encoders:SparseMaker",
+        summary="weights of terms",
+        paper="Formal et al., SPLADE v2: Sparse Lexical and Expansion Model for Information Retrieval, 2021",
+    )
+    yield Component(
+        "cross-encoder",
+        factory=f"{rooms}pairs:CrossEncoderMaker",
+        summary="a score of query and text read together",
+        paper="Nogueira and Cho, Passage Re-ranking with BERT, 2019",
+    )
+
+    yield Component(
+        "multi-vector",
+        config=f"{_CONFIG}MultiVectorConfig",
+        factory=f"{rooms}multi_vector:MultiVectorMaker",
+        summary="a vector a token, compared by MaxSim",
+        paper="Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search …, SIGIR 2020",
+    )
+    yield Component(
+        "masked-lm",
+        config=f"{_CONFIG}LanguageConfig",
+        factory=f"{rooms}language:MaskedLmMaker",
+        summary="the tokens that are hidden in a text; what encoders start from",
+        paper="Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, NAACL 2019",
+    )
+    yield Component(
+        "causal-lm",
+        config=f"{_CONFIG}LanguageConfig",
+        factory=f"{rooms}language:CausalLmMaker",
+        summary="the next token of a text",
+        paper="Radford et al., Improving Language Understanding by Generative Pre-Training, 2018",
     )
 
 
@@ -109,6 +155,20 @@ def objective() -> Iterator[Component]:
         summary="the sum of a vector's absolute weights",
         paper="Zamani et al., From Neural Re-Ranking to Neural Ranking (SNRM), CIKM 2018, section 3.2",
     )
+    yield Component(
+        "masked-lm",
+        config=f"{_CONFIG}MaskedLmConfig",
+        factory=f"{_OBJECTIVES}language:MaskedLm",
+        summary="tokens that were masked, by whole words, each counting by a weight",
+        paper="Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers, NAACL 2019, section 3.1",
+    )
+    yield Component(
+        "causal-lm",
+        config=f"{_CONFIG}CausalLmConfig",
+        factory=f"{_OBJECTIVES}language:CausalLm",
+        summary="the next token, each counting by a weight",
+        paper="Radford et al., Improving Language Understanding by Generative Pre-Training, 2018, eq. 1",
+    )
 
 
 @hookimpl
@@ -126,6 +186,13 @@ def optimizer() -> Iterator[Component]:
         factory="spaniel_train.optimizers:Sgd",
         summary="gradient descent; with momentum one number kept for each parameter, else none",
         paper="Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013, eq. 1-4",
+    )
+    yield Component(
+        "adafactor",
+        config=f"{_CONFIG}AdafactorConfig",
+        factory="spaniel_train.optimizers:Adafactor",
+        summary="Adam's second moment by rows and columns: hardly any memory beside the parameters",
+        paper="Shazeer and Stern, Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, ICML 2018, algorithm 4",
     )
 
 
@@ -145,6 +212,12 @@ def synthesize() -> Iterator[Component]:
         factory=f"{rooms}titles:Titles",
         summary="each document's title as the query that its text answers; no judgments needed",
         paper="MacAvaney et al., Content-Based Weak Supervision for Ad-Hoc Re-Ranking, SIGIR 2019",
+    )
+    yield Component(
+        "documents",
+        config=f"{_CONFIG}DocumentsConfig",
+        factory=f"{rooms}documents:Documents",
+        summary="each document, or passage, as a row without a query, for language models",
     )
     yield Component(
         "labels",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,8 +12,13 @@ from torch import Tensor
 
 from spaniel_train.rows import Row, score_keys
 
-Known = Mapping[str, frozenset[str]]
-"""Query → every text that some row says answers it."""
+
+class Known(Protocol):
+    """Query → every text that some row says answers it; a dictionary is one."""
+
+    def get(self, query: str, default: frozenset[str], /) -> frozenset[str]:
+        """Return the texts, or ``default``."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +36,7 @@ class Batch:
             row of the data says answer it. So the same text, or the same query, that comes twice is never held against
             itself.
         teacher: ``(queries, width)`` float32, the teacher's scores; NaN where it has none.
+        seed: of whatever is drawn for the batch beside its texts, such as what is masked.
     """
 
     rows: tuple[Row, ...]
@@ -38,6 +45,7 @@ class Batch:
     relevant: Tensor
     wrong: Tensor
     teacher: Tensor
+    seed: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -62,12 +70,14 @@ class Outputs:
         matrix: ``(queries, texts)``, of every query with every text; ``None`` of models that read pairs.
         queries: ``(queries, dimensions)``, their vectors, before any scaling that the similarity does; ``None`` as well.
         texts: ``(texts, dimensions)``.
+        more: what only some kinds of models give, by the words that objectives need it by.
     """
 
     scores: Tensor
     matrix: Tensor | None = None
     queries: Tensor | None = None
     texts: Tensor | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def draw(row: Row, positives: int, negatives: int, rng: np.random.Generator) -> tuple[list[str], list[str]]:
@@ -80,13 +90,16 @@ def draw(row: Row, positives: int, negatives: int, rng: np.random.Generator) -> 
     return chosen[0], chosen[1]
 
 
-def collate(rows: Sequence[Row], known: Known, positives: int, negatives: int, rng: np.random.Generator) -> Batch:
+def collate(
+    rows: Sequence[Row], known: Known, positives: int, negatives: int, rng: np.random.Generator, seed: int = 0
+) -> Batch:
     """Make a batch of rows.
 
     Args:
         known: what answers each query, by all rows of the data.
         positives, negatives: texts drawn of each row, at most.
         rng: draws them.
+        seed: of what is drawn later.
     """
     drawn = [draw(row, positives, negatives, rng) for row in rows]
     places: dict[str, int] = {}
@@ -106,5 +119,10 @@ def collate(rows: Sequence[Row], known: Known, positives: int, negatives: int, r
         allowed[number, [places[text] for text in answers if text in places]] = False
         if row.scores:
             teacher[number, : len(texts)] = [row.scores.get(key, np.nan) for key in score_keys(row.query, texts)]
-    arrays = (torch.from_numpy(array) for array in (groups, relevant, allowed, teacher))
-    return Batch(tuple(rows), tuple(places), *arrays)
+    tensors = (
+        torch.from_numpy(groups),
+        torch.from_numpy(relevant),
+        torch.from_numpy(allowed),
+        torch.from_numpy(teacher),
+    )
+    return Batch(tuple(rows), tuple(places), *tensors, seed)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from spaniel import ArtifactError, PluginError, UsageError
@@ -147,6 +149,21 @@ class Workplace:
 
     def _checkpoints(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Hold a lock, and say at once when another process trains into the same folder."""
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(f"another process is training into this folder ({path})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        path.unlink(missing_ok=True)
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -56,7 +56,10 @@ def train(
         _check_free(out)
         from spaniel_train.training import Training
 
-        report = Training(context, said, out).run(resume, again)
+        training = Training(context, said, out)
+        report = training.run(resume, again)
+    if training.team.rank:
+        return  # of several processes the first one tells
     if as_json:
         print_json(report)
         return

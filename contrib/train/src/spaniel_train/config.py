@@ -86,6 +86,59 @@ class SparsityConfig(Config):
     of: Literal["queries", "texts", "both"] = Field("both", description="whose vectors; both: the sum of the two")
 
 
+_WEIGHTS: Any = Field(
+    "none",
+    description="what a token counts: none: all alike; idf: by how few of the training texts hold it; or a file: JSON of "
+    "token → weight, or .npy of weights by number",
+)
+
+
+class MaskedLmConfig(Config):
+    """Options of masked language modelling."""
+
+    share: float = Field(
+        0.15, description="share of a text's tokens that are predicted, one word at the least", gt=0, lt=1
+    )
+    whole_words: bool = Field(True, description="whether words are drawn, with all their tokens, in place of tokens")
+    masked: float = Field(0.8, description="of these, share that is read as the mask", ge=0, le=1)
+    random: float = Field(
+        0.1, description="share that is read as a random token; the rest is read as it is", ge=0, le=1
+    )
+    weights: str = _WEIGHTS
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.masked + self.random > 1:
+            raise ValueError(f"masked={self.masked} and random={self.random} are more than all")
+        return self
+
+
+class CausalLmConfig(Config):
+    """Options of causal language modelling."""
+
+    weights: str = _WEIGHTS
+
+
+class MultiVectorConfig(Config):
+    """Options of multi-vector encoders that start from a folder of transformers; others say so themselves."""
+
+    dimensions: int | None = Field(
+        128, description="of a token vector, by a projection that starts at random; null: the model's own", ge=1
+    )
+    query_tokens: int = Field(
+        0, description="queries are filled up to so many tokens with the mask, as in ColBERT", ge=0
+    )
+    skip_punctuation: bool = Field(True, description="whether punctuation in documents gets no vectors")
+
+
+class LanguageConfig(Config):
+    """Options of language models in training."""
+
+    reads: Literal["texts", "queries", "both"] = Field(
+        "texts", description="what of a row is read: its texts, its query, or each of them by itself"
+    )
+
+
 class AdamWConfig(Config):
     """Options of AdamW."""
 
@@ -109,6 +162,24 @@ class SgdConfig(Config):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=true needs a momentum above 0")
         return self
+
+
+class AdafactorConfig(Config):
+    """Options of Adafactor."""
+
+    learning_rate: float = Field(
+        1e-3, description="at its peak; with scale_parameter a share of the weights' size", gt=0
+    )
+    weight_decay: float = Field(0.0, description="share of a weight taken off at the learning rate of 1", ge=0)
+    scale_parameter: bool = Field(
+        False, description="whether steps are as long as a weight's root mean square says (section 8)"
+    )
+    clip: float = Field(1.0, description="root mean square to which longer steps are cut (section 6)", gt=0)
+    decay_rate: float = Field(
+        -0.8, description="exponent of the step by which the memory of squares grows (section 7.2)", lt=0
+    )
+    epsilon: float = Field(1e-30, description="added to squared gradients", gt=0)
+    least_scale: float = Field(1e-3, description="what a weight's root mean square counts for at the least", gt=0)
 
 
 class NegativesConfig(Config):
@@ -158,6 +229,12 @@ class TitlesConfig(Config):
 
     words: int = Field(3, description="words of a title, at the least", ge=1)
     text_words: int = Field(10, description="words of a text, at the least", ge=1)
+
+
+class DocumentsConfig(Config):
+    """Options of texts alone."""
+
+    words: int | None = Field(None, description="documents are cut into passages of so many words", ge=1)
 
 
 class LabelsConfig(Config):

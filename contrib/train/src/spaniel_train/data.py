@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from spaniel_train.batch import Known
 from spaniel_train.material import collection_material, judged_row
 from spaniel_train.recipe import Batches, Source
 from spaniel_train.rows import Row, read_rows
+from spaniel_train.spool import Answers, RowFile
 
 _PIECE = 256
 """Units that a synthesizer makes at once."""
@@ -35,7 +36,7 @@ def held_out(queries: Queries, one_in: int) -> Queries:
 
 @dataclass(frozen=True)
 class Data:
-    """The rows of a training, in memory.
+    """The rows of a training.
 
     Attributes:
         rows: of all sources, one after the other; a source that is repeated comes so many times.
@@ -43,7 +44,7 @@ class Data:
         names: of the sources.
     """
 
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     datasets: NDArray[np.int64]
     names: tuple[str, ...]
 
@@ -53,10 +54,7 @@ class Data:
     @cached_property
     def known(self) -> Known:
         """Query → every text that some row says answers it."""
-        found: dict[str, set[str]] = {}
-        for row in self.rows:
-            found.setdefault(row.query, set()).update(row.positives)
-        return {query: frozenset(texts) for query, texts in found.items()}
+        return Answers(self.rows)
 
     @cached_property
     def digest(self) -> str:
@@ -66,17 +64,30 @@ class Data:
             made.update(json.dumps([dataset, row.to_json()], sort_keys=True).encode())
         return made.hexdigest()
 
+    def require_queries(self) -> None:
+        """Check that every row has a query; those that only have texts are for language models.
+
+        Raises:
+            UsageError: one has none.
+        """
+        lacking = next((row for row in self.rows if not row.query), None)
+        if lacking is not None:
+            raise UsageError(
+                f"data: the row of the text {lacking.positives[0][:60]!r} has no query; such rows are for language models"
+            )
+
     def require_teacher(self) -> None:
         """Check that there are teacher scores.
 
         Raises:
             UsageError: a row has none for any of its texts.
         """
-        lacking = [row for row in self.rows if not row.scores]
+        lacking = [place for place, row in enumerate(self.rows) if not row.scores]
         if lacking:
+            query = self.rows[lacking[0]].query
             raise UsageError(
                 f"data: an objective learns from teacher scores, and {len(lacking)} of {len(self.rows)} rows have none, "
-                f"first that of the query {lacking[0].query[:60]!r}: make them with `spaniel synthesize`, by `labels`"
+                f"first that of the query {query[:60]!r}: make them with `spaniel synthesize`, by `labels`"
             )
 
 
@@ -86,18 +97,20 @@ def load_data(context: Context, sources: Sequence[Source]) -> Data:
     Raises:
         UsageError: a source cannot be read, or has no row.
     """
-    rows: list[Row] = []
-    numbers: list[int] = []
+    rows = RowFile()
+    numbers = [np.zeros(0, np.int64)]
     for number, source in enumerate(sources):
-        found = [
-            row for row in _rows(context, source) if not source.hold_out or not is_held_out(row.query, source.hold_out)
-        ]
-        if not found:
+        found = (
+            row
+            for row in _rows(context, source)
+            if not source.hold_out or not is_held_out(row.query or row.positives[0], source.hold_out)
+        )
+        count = rows.extend(found, source.repeat)
+        if not count:
             raise UsageError(f"data[{number}] has no training row")
-        rows += found * source.repeat
-        numbers += [number] * len(found) * source.repeat
+        numbers.append(np.full(count * source.repeat, number, np.int64))
     names = tuple(source.name or str(number) for number, source in enumerate(sources))
-    return Data(tuple(rows), np.array(numbers, np.int64), names)
+    return Data(rows, np.concatenate(numbers), names)
 
 
 def _rows(context: Context, source: Source) -> Iterator[Row]:
@@ -128,15 +141,16 @@ def plan_epoch(data: Data, batches: Batches, rng: np.random.Generator) -> list[N
     that such rests do not come together, the order of the batches is drawn, too.
     """
     order = rng.permutation(len(data))
-    keys = {
+    keys: dict[str, Callable[[int], object]] = {
         "any": lambda row: 0,
         "dataset": lambda row: int(data.datasets[row]),
         "task": lambda row: data.rows[row].task,
         "domain": lambda row: data.rows[row].domain,
-    }[batches.together]
+    }
+    key = keys[batches.together]
     parts: dict[object, list[int]] = {}
     for row in order.tolist():
-        parts.setdefault(keys(row), []).append(row)
+        parts.setdefault(key(row), []).append(row)
     cut = _distinct if batches.distinct else _plain
     made = [np.array(batch, np.int64) for part in parts.values() for batch in cut(data, part, batches.size)]
     return [made[place] for place in rng.permutation(len(made)).tolist()]

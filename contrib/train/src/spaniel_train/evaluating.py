@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from spaniel import Context, Qrels, Run, UsageError
 from spaniel.collections import find_dataset
@@ -17,25 +19,30 @@ from spaniel_train.data import held_out
 from spaniel_train.recipe import Evaluation
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spaniel_train.models import Trainee
 
 DEPTH = 1000
 """Documents retrieved per query."""
 _BLOCK = 512
 """Documents encoded and compared with all queries at once."""
-_BATCH = 32
 
 
 class Evaluator:
     """Measures models on a collection.
 
+    Args:
+        searches: whether the models compare whatever they read, or only score pairs of given lists.
+
     Raises:
         UsageError: there is no such collection, or no query of it is held out.
     """
 
-    def __init__(self, context: Context, spec: Evaluation) -> None:
+    def __init__(self, context: Context, spec: Evaluation, searches: bool) -> None:
         self.context = context
         self.spec = spec
+        self.searches = searches
         task = open_task(context, find_dataset(context, spec.collection), spec.split)
         assert task.qrels is not None  # the recipe's check has chosen a split
         self.corpus = task.corpus
@@ -48,7 +55,8 @@ class Evaluator:
     def measure(self, trainee: Trainee) -> float:
         """Return the mean of the measure over the queries."""
         trainee.model.eval()
-        run = self._search(trainee) if self.spec.rerank is None else self._rerank(trainee)
+        with torch.no_grad():
+            run = self._search(trainee) if self.spec.rerank is None else self._rerank(trainee)
         trainee.model.train()
         (value,) = evaluate(run, self.queries, self.corpus, self.qrels, [self.spec.measure]).means.values()
         return value
@@ -68,12 +76,11 @@ class Evaluator:
         assert self.spec.rerank is not None
         first = self.context.run(self.spec.rerank, self.queries, self.corpus)
         scores = np.empty(len(first.rows), np.float32)
-        if not hasattr(trainee, "prompt"):
+        if not self.searches:
             texts = self.corpus.contents(first.rows)
-            pairs = [(self.queries.texts[q], t) for q, t in zip(first.owners.tolist(), texts, strict=True)]
-            if pairs:
-                scores[:] = trainee.model.predict(pairs, batch_size=_BATCH, show_progress_bar=False)
-            return Run.build(first.offsets, first.rows, scores)
+            bounds = first.offsets.tolist()
+            lists: list[Sequence[str]] = [texts[a:b] for a, b in pairwise(bounds)]
+            return Run.build(first.offsets, first.rows, trainee.score(self.queries.texts, lists))
         for block, made in self._blocks(trainee, np.unique(first.rows).astype(np.int64)):
             column = np.searchsorted(block, first.rows)
             here = (column < len(block)) & (block[np.minimum(column, len(block) - 1)] == first.rows)
@@ -84,19 +91,8 @@ class Evaluator:
         self, trainee: Trainee, rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield rows of the corpus, and their scores with all queries: ``(queries, rows)``."""
-        queries = _encode(trainee, "encode_query", self.queries.texts)
+        queries = trainee.read(self.queries.texts, "query")
+        read = trainee.reader(self.corpus)
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
-            documents = _encode(trainee, "encode_document", self.corpus.contents(block))
-            yield block, (queries @ documents.T).cpu().numpy()
-
-
-def _encode(trainee: Trainee, how: str, texts: Any) -> Any:
-    from torch.nn import functional
-
-    model = trainee.model
-    options = {"batch_size": _BATCH, "show_progress_bar": False, "convert_to_tensor": True}
-    if type(model).__name__ == "SparseEncoder":
-        options["convert_to_sparse_tensor"] = False
-    vectors = getattr(model, how)(list(texts), **options).float()
-    return functional.normalize(vectors, dim=1) if model.similarity_fn_name == "cosine" else vectors
+            yield block, trainee.compare(queries, read(block))

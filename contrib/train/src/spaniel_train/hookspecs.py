@@ -1,10 +1,15 @@
-"""The hooks of the kinds ``objective``, ``optimizer``, ``adapt`` and ``synthesize``."""
+"""The hooks of the kinds ``trainee``, ``objective``, ``optimizer``, ``adapt`` and ``synthesize``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from spaniel import Component, hookspec
+
+
+@hookspec
+def trainee() -> Iterable[Component]:  # type: ignore[empty-body]
+    """Offer kinds of models that recipes train."""
 
 
 @hookspec

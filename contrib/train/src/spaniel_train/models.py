@@ -1,43 +1,52 @@
-"""The models that are trained: loaded, run over texts, and saved as sentence-transformers has them.
+"""The models that are trained: what every kind of them does, where they come from, and how their parts are loaded.
 
-They are that library's own classes, so what is saved loads there, and scores there as it did here. Weights come from
-safetensors alone and no code of a model's own is run.
+Weights come from safetensors alone and no code of a model's own is run.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from spaniel import UsageError
+from spaniel import Context, UsageError
 from spaniel_neural.files import read_config, read_json, weights
 from spaniel_neural.loading import quietly
 from spaniel_neural.locating import download_model
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from spaniel_train.batch import Batch, Outputs
 from spaniel_train.recipe import Fresh, Model
 
-Item = tuple[str, str]
-"""A text and its role, ``"query"`` or ``"document"``; of models that read pairs, a query and a text."""
-_FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError)
-_TASKS = {"bi-encoder": "encoder", "sparse": "masked-lm", "cross-encoder": "sequence-classification"}
+if TYPE_CHECKING:
+    from spaniel import Corpus
+
+    from spaniel_train.data import Data
+    from spaniel_train.protocols import Objective, Role, TraineeMaker
+
+Item = tuple[str, ...]
+"""What a model reads at once: a text and its role, a query and a text, whatever the kind of model makes of a batch."""
+FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError)
+"""What loading a model raises where its folder is at fault."""
 
 
 class Trainee(ABC):
     """A model in training: items → representations → what objectives read.
 
     Attributes:
-        model: of sentence-transformers.
-        gives: what it gives of what objectives can need.
+        model: a module of torch with a ``device``. Its parameters that require gradients are trained, and are what a
+            checkpoint holds.
+        dtype: arithmetic of the model, ``"float32"`` or ``"bfloat16"``.
     """
 
-    gives: frozenset[str] = frozenset()
+    dtype: str = "float32"
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -48,96 +57,69 @@ class Trainee(ABC):
 
     @abstractmethod
     def represent(self, items: Sequence[Item]) -> Tensor:
-        """Read items of one part, ``(items, …)`` float32, with gradients where they are on."""
+        """Read items of one part, ``(items, …)`` float32, with gradients where they are on.
+
+        Dimensions but the first may have other lengths in another part: parts are filled up with zeros when they come
+        together.
+        """
 
     @abstractmethod
     def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
-        """Return what objectives read, from the representations of all items of a batch."""
+        """Return what objectives read, from the representations of all items of a batch.
 
-    def _features(self, inputs: Sequence[Any], prompt: str | None = None) -> dict[str, Any]:
-        made: dict[str, Any] = self.model.preprocess(list(inputs), prompt=prompt)
-        return {name: v.to(self.model.device) if isinstance(v, Tensor) else v for name, v in made.items()}
+        Where several processes train, each calls it over the whole batch, so it should be cheap.
+        """
 
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model as others load it."""
 
-class EncoderTrainee(Trainee):
-    """A bi-encoder or a sparse encoder: a vector a text."""
+    def meet(self, objectives: Sequence[Objective], data: Data) -> None:  # noqa: B027 - most kinds learn nothing
+        """Learn, before the training begins, what objectives and rows want of it."""
 
-    gives = frozenset({"matrix", "vectors"})
+    def read(self, texts: Sequence[str], role: Role) -> Any:
+        """Return representations of texts that :meth:`compare` takes: of kinds that search."""
+        raise NotImplementedError
 
-    def items(self, batch: Batch) -> list[Item]:
-        """Return the queries of a batch, instructions before them, then its texts."""
-        return [(row.instruction + row.query, "query") for row in batch.rows] + [(t, "document") for t in batch.texts]
+    def compare(self, queries: Any, documents: Any) -> NDArray[np.float32]:
+        """Return the scores of queries with documents that were read: ``(queries, documents)`` float32."""
+        raise NotImplementedError
 
-    def represent(self, items: Sequence[Item]) -> Tensor:
-        """Return vectors, ``(items, dimensions)``."""
-        made: list[Tensor] = []
-        places: list[int] = []
-        for role in ("query", "document"):
-            chosen = [place for place, item in enumerate(items) if item[1] == role]
-            if chosen:
-                features = self._features([items[place][0] for place in chosen], self.prompt(role))
-                made.append(self.model(features)["sentence_embedding"].float())
-                places += chosen
-        back = torch.tensor(places, device=made[0].device).argsort()
-        return torch.cat(made)[back]
+    def reader(self, corpus: Corpus) -> Callable[[NDArray[np.int64]], Any]:
+        """Return what reads rows of a corpus, for :meth:`compare`."""
+        return lambda rows: self.read(corpus.contents(rows), "document")
 
-    def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
-        """Return scores by the model's own similarity."""
-        queries, texts = representations[: len(batch)], representations[len(batch) :]
-        if self.model.similarity_fn_name == "cosine":
-            matrix = functional.normalize(queries, dim=1) @ functional.normalize(texts, dim=1).T
-        else:
-            matrix = queries @ texts.T
-        scores = torch.where(batch.filled, matrix.gather(1, batch.groups.clamp(min=0)), 0.0)
-        return Outputs(scores, matrix, queries, texts)
+    def score(self, queries: Sequence[str], lists: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """Return the scores of queries with their texts, one list after the other: of kinds that only rerank."""
+        raise NotImplementedError
 
-    def prompt(self, role: str) -> str | None:
-        """Return what the model puts before texts of a role."""
-        names = ("query",) if role == "query" else ("document", "passage", "corpus")
-        prompts = self.model.prompts
-        found = [prompts[name] for name in (*names, self.model.default_prompt_name or "") if prompts.get(name)]
-        return found[0] if found else None
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Return the context in which the model computes."""
+        device = torch.device(self.model.device).type
+        return torch.autocast(device, torch.bfloat16) if self.dtype == "bfloat16" else nullcontext()
 
 
-class CrossEncoderTrainee(Trainee):
-    """A cross-encoder: a score a pair."""
-
-    def items(self, batch: Batch) -> list[Item]:
-        """Return each query of a batch with each text of its group."""
-        groups = batch.groups.tolist()
-        queries = (row.instruction + row.query for row in batch.rows)
-        return [(q, batch.texts[t]) for q, group in zip(queries, groups, strict=True) for t in group if t >= 0]
-
-    def represent(self, items: Sequence[Item]) -> Tensor:
-        """Return scores, ``(items,)``, before any activation."""
-        scores: Tensor = self.model(self._features(items))["scores"]
-        return scores.float()[:, 0]
-
-    def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
-        """Return the scores of the groups."""
-        scores = representations.new_zeros(batch.groups.shape)
-        return Outputs(scores.masked_scatter(batch.filled, representations))
-
-
-def load_trainee(spec: Model, device: torch.device, offline: bool, seed: int, scratch: Path) -> Trainee:
+def load_trainee(context: Context, spec: Model, device: torch.device, scratch: Path) -> Trainee:
     """Load what a recipe trains.
 
     Args:
-        seed: of weights that the base lacks, of fresh models, and of low-rank matrices.
+        context: the session; weights that the base lacks, fresh models and low-rank matrices are drawn from its seed.
         scratch: a folder in which a fresh model is written first.
 
     Raises:
         UsageError: there is no such model, or it cannot be loaded as one of its kind.
     """
+    maker: TraineeMaker = context.create("trainee", spec.kind)
+    maker.check(spec)
     with quietly(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        folder = locate(spec, offline) if spec.fresh is None else write_fresh(spec, spec.fresh, offline, scratch)
-        model = _load(spec, folder, device)
-        _set(spec, model)
-        if spec.lora is not None:
-            _add_lora(spec, model)
-    model.to(device)
-    return CrossEncoderTrainee(model) if spec.kind == "cross-encoder" else EncoderTrainee(model)
+        torch.manual_seed(context.seed_for("spaniel-train", "model"))
+        if spec.fresh is None:
+            folder = locate(spec, context.offline)
+        else:
+            folder = write_fresh(spec.fresh, maker.task, context.offline, scratch)
+        trainee = maker.load(spec, folder, device)
+    trainee.model.to(device)
+    return trainee
 
 
 def locate(spec: Model, offline: bool) -> Path:
@@ -164,111 +146,99 @@ def locate(spec: Model, offline: bool) -> Path:
     return folder
 
 
-def write_fresh(spec: Model, fresh: Fresh, offline: bool, scratch: Path) -> Path:
+def write_fresh(fresh: Fresh, task: str, offline: bool, scratch: Path) -> Path:
     """Write a model with random weights and another one's tokenizer, and return its folder.
 
     Raises:
-        UsageError: transformers knows no such family, or the configuration does not suit it.
+        UsageError: transformers knows no such family, the configuration does not suit it, or the kind of model has no use
+            for it.
     """
     from spaniel_neural.loading import class_for
     from transformers import AutoConfig, AutoTokenizer
 
+    if not task:
+        raise UsageError("model.fresh: models of this kind need a base")
     source = download_model(fresh.tokenizer, None, offline)
+    asked: Any = task
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), trust_remote_code=False, local_files_only=True)
         config = AutoConfig.for_model(
             fresh.family, **{"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id, **fresh.settings}
         )
-        task: Any = _TASKS[spec.kind]
-        if spec.kind == "cross-encoder":
+        if task == "sequence-classification":
             config.num_labels = 1
-        class_for(task, fresh.family).from_config(config).save_pretrained(scratch)
+        class_for(asked, fresh.family).from_config(config).save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
-    except _FAILURES as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UsageError(f"model.fresh: no model of the family {fresh.family!r} can be made: {reason}") from error
+    except FAILURES as error:
+        raise UsageError(
+            f"model.fresh: no model of the family {fresh.family!r} can be made: {first_line(error)}"
+        ) from error
     return scratch
 
 
-def _load(spec: Model, folder: Path, device: torch.device) -> Any:
-    from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncoder
-    from sentence_transformers.base.modules import Normalize, Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
-    from sentence_transformers.sparse_encoder.modules import SpladePooling
-
-    has_modules = (folder / "modules.json").is_file()
-    kwargs: dict[str, Any] = {"use_safetensors": True, "dtype": torch.float32}
-    whole: dict[str, Any] = {
-        "trust_remote_code": False,
-        "local_files_only": True,
-        "model_kwargs": kwargs,
-        "device": "cpu",
-    }
-    safe = {"trust_remote_code": False, "local_files_only": True}
-    parts: dict[str, Any] = {"model_kwargs": {**kwargs, **safe}, "config_kwargs": safe, "processor_kwargs": safe}
-    try:
-        if spec.kind == "cross-encoder":
-            return CrossEncoder(
-                str(folder), num_labels=1, activation_fn=nn.Identity(), max_length=spec.max_length, **whole
-            )
-        if spec.kind == "sparse":
-            if has_modules:
-                return SparseEncoder(str(folder), **whole)
-            transformer = Transformer(str(folder), transformer_task="fill-mask", **parts)
-            return SparseEncoder(modules=[transformer, SpladePooling("max")], device="cpu")
-        if has_modules:
-            return SentenceTransformer(str(folder), **whole)
-        transformer = Transformer(str(folder), **parts)
-        size = transformer.get_embedding_dimension()
-        modules: list[nn.Module] = [transformer, Pooling(size, "mean" if spec.pooling == "auto" else spec.pooling)]
-        if spec.similarity != "dot":
-            modules.append(Normalize())
-        return SentenceTransformer(modules=modules, device="cpu")
-    except _FAILURES as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UsageError(f"model: {folder} cannot be loaded as a {spec.kind}: {reason}") from error
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says."""
+    return str(error).strip().split("\n")[0]
 
 
-def _set(spec: Model, model: Any) -> None:
-    if spec.max_length is not None:
-        reads = getattr(model[0].config, "max_position_embeddings", None)
-        if reads is not None and spec.max_length > reads:
-            raise UsageError(f"model.max_length={spec.max_length}: the model reads {reads} tokens at most")
-        model.max_seq_length = spec.max_length
-    if spec.kind == "bi-encoder":
-        model.similarity_fn_name = (
-            spec.similarity if spec.similarity != "auto" else model.similarity_fn_name or "cosine"
-        )
-    if spec.kind != "cross-encoder" and model.similarity_fn_name not in ("cosine", "dot"):
-        raise UsageError(f"model: vectors are compared by {model.similarity_fn_name}; choose similarity: cosine or dot")
-    if spec.prompts:
-        model.prompts = {**model.prompts, **spec.prompts}
+def refuse(spec: Model, kind: str, *fields: str) -> None:
+    """Refuse fields of a recipe's model that a kind has no use for.
+
+    Raises:
+        UsageError: one of them was given.
+    """
+    given = [
+        name
+        for name in fields
+        if getattr(spec, name) != type(spec).model_fields[name].get_default(call_default_factory=True)
+    ]
+    if given:
+        raise UsageError(f"model.{given[0]} is nothing for a {kind}")
 
 
-def _add_lora(spec: Model, model: Any) -> None:
+def add_lora(spec: Model, part: Any, whole: Sequence[str] = ()) -> Any:
+    """Return a model of transformers with low-rank matrices, which alone are trained, where the recipe asks for them.
+
+    Args:
+        part: of transformers.
+        whole: names of layers that start at random and are trained whole.
+
+    Raises:
+        UsageError: peft is not installed, or the model has no layers of these names.
+    """
+    if spec.lora is None:
+        return part
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
         raise UsageError('model.lora needs peft: pip install "spaniel-train[lora]"') from error
-    assert spec.lora is not None
     lora = spec.lora
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=lora.targets,
-        # A head that starts at random is trained whole.
-        modules_to_save=["classifier"] if spec.kind == "cross-encoder" else None,
+        modules_to_save=list(whole) or None,
     )
     try:
-        model[0].model = get_peft_model(model[0].model, config)
+        return get_peft_model(part, config)
     except ValueError as error:
         raise UsageError(f"model.lora.targets={lora.targets}: {error}") from error
 
 
-def save_model(spec: Model, model: Any, folder: Path) -> None:
-    """Write a model as sentence-transformers loads it; low-rank matrices are merged into the weights, for good."""
-    if spec.lora is not None:
-        model[0].model = model[0].model.merge_and_unload()
-    with quietly():
-        model.save_pretrained(str(folder), create_model_card=False)
+def merge_lora(part: Any) -> Any:
+    """Return a model of transformers with its low-rank matrices, if it has any, merged into the weights, for good."""
+    return part.merge_and_unload() if hasattr(part, "merge_and_unload") else part
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put parts behind each other, with their later dimensions filled up with zeros to the longest."""
+    if not parts:
+        return torch.zeros(0)
+    longest = [max(lengths) for lengths in zip(*(part.shape[1:] for part in parts), strict=True)]
+    filled = []
+    for part in parts:
+        missing = [n - length for n, length in zip(longest, part.shape[1:], strict=True)]
+        pads = [size for gap in reversed(missing) for size in (0, gap)]
+        filled.append(functional.pad(part, pads) if any(pads) else part)
+    return torch.cat(filled)

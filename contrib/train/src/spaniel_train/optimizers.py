@@ -11,7 +11,7 @@ import torch
 from spaniel import Context, UsageError
 from torch import nn
 
-from spaniel_train.config import AdamWConfig, SgdConfig
+from spaniel_train.config import AdafactorConfig, AdamWConfig, SgdConfig
 from spaniel_train.protocols import ParameterGroup
 from spaniel_train.recipe import Group
 
@@ -28,12 +28,12 @@ class AdamW:
     def make(self, groups: Sequence[ParameterGroup]) -> torch.optim.Optimizer:
         """Return the optimizer."""
         config = self.config
-        # One parameter after the other: the result then does not depend on how torch bundles them.
+        # One parameter after the other, in one pass over each: the result does not depend on how torch bundles them.
         return torch.optim.AdamW(
             torch_groups(groups, config.learning_rate, config.weight_decay),
             betas=(config.beta1, config.beta2),
             eps=config.epsilon,
-            foreach=False,
+            fused=True,
         )
 
 
@@ -52,6 +52,50 @@ class Sgd:
             nesterov=config.nesterov,
             foreach=False,
         )
+
+
+class Adafactor:
+    """Adafactor of transformers; of a matrix the state is a row and a column (Shazeer and Stern, 2018, algorithm 4)."""
+
+    def __init__(self, config: AdafactorConfig, context: Context) -> None:
+        self.config = config
+
+    def make(self, groups: Sequence[ParameterGroup]) -> torch.optim.Optimizer:
+        """Return the optimizer."""
+        config = self.config
+        return _factored(
+            torch_groups(groups, config.learning_rate, config.weight_decay),
+            eps=(config.epsilon, config.least_scale),
+            clip_threshold=config.clip,
+            decay_rate=config.decay_rate,
+            scale_parameter=config.scale_parameter,
+            relative_step=False,
+        )
+
+
+def _factored(groups: list[dict[str, Any]], **options: Any) -> torch.optim.Optimizer:
+    from transformers.optimization import Adafactor as _library
+
+    library: Any = _library  # its functions have no types
+
+    class Factored(library):  # type: ignore[misc]
+        """Adafactor whose state is tensors alone, so that it can be written."""
+
+        def step(self, closure: Any = None) -> Any:
+            """Take a step."""
+            for state in self.state.values():
+                state["step"] = int(state["step"])
+            made = super().step(closure)
+            for state in self.state.values():
+                state["step"] = torch.tensor(float(state["step"]))
+                # It is made anew from the weights at each step.
+                state["RMS"] = torch.as_tensor(state["RMS"]).clone()
+            return made
+
+    Factored.__name__ = "Adafactor"
+    optimizer: Any = Factored
+    made: torch.optim.Optimizer = optimizer(groups, lr=None, **options)
+    return made
 
 
 def torch_groups(groups: Sequence[ParameterGroup], learning_rate: float, weight_decay: float) -> list[dict[str, Any]]:

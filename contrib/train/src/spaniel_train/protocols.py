@@ -12,16 +12,67 @@ if TYPE_CHECKING:
 
     from spaniel_train.batch import Batch, Outputs
     from spaniel_train.material import Material
+    from spaniel_train.models import Trainee
+    from spaniel_train.recipe import Model
     from spaniel_train.rows import Row
 
-Need = Literal["matrix", "vectors", "teacher"]
-"""What an objective reads beside the scores of the groups: the scores of every query with every text of the batch, the
-vectors themselves, teacher scores."""
+Need = str
+"""What an objective reads beside the scores of the groups: ``"matrix"``, the scores of every query with every text of the
+batch; ``"vectors"``; ``"teacher"``, its scores; ``"masked tokens"`` and ``"next tokens"``, their losses by a language
+model; or a word of a plugin's own, for something in :attr:`spaniel_train.batch.Outputs.more`."""
+LANGUAGE: frozenset[Need] = frozenset({"masked tokens", "next tokens"})
+"""What language models give; they compare no texts, and need no queries."""
+Role = Literal["query", "document"]
+Evaluates = Literal["search", "rerank"]
+
+
+@runtime_checkable
+class TraineeMaker(Protocol):
+    """A kind of model that recipes train."""
+
+    @property
+    def task(self) -> str:
+        """What a fresh model is written for, a :data:`spaniel_neural.loading.Task`; empty where none can be."""
+        ...
+
+    @property
+    def gives(self) -> frozenset[Need]:
+        """What its models give of what objectives need."""
+        ...
+
+    @property
+    def evaluates(self) -> frozenset[Evaluates]:
+        """How its models can be measured while they are trained: by searching a collection, by reranking lists."""
+        ...
+
+    def check(self, spec: Model) -> None:
+        """Check what a recipe says of the model; nothing is loaded.
+
+        Raises:
+            UsageError: it says something that does not suit the kind.
+        """
+        ...
+
+    def load(self, spec: Model, folder: Path, device: torch.device) -> Trainee:
+        """Return the model in training.
+
+        Args:
+            folder: the base, or a fresh model, with weights in safetensors alone. Random numbers are seeded.
+            device: where it is moved to afterwards.
+
+        Raises:
+            UsageError: the folder holds no model of this kind.
+        """
+        ...
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A loss over a batch of training rows."""
+    """A loss over a batch of training rows.
+
+    One that reads files has a method ``fingerprint() -> Mapping[str, Any]`` as well, for what decides the result beyond
+    its options; a training is only gone on with where that is the same.
+    """
 
     @property
     def needs(self) -> frozenset[Need]:

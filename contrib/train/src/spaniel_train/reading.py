@@ -11,12 +11,14 @@ import yaml
 from pydantic import ValidationError
 from spaniel import Context, SpanielError, UsageError
 
+from spaniel_train.protocols import LANGUAGE
 from spaniel_train.recipe import Recipe
 
-_GIVES = {"bi-encoder": {"matrix", "vectors"}, "sparse": {"matrix", "vectors"}, "cross-encoder": set[str]()}
 _SAID = {
     "matrix": "the scores of each query with the texts of other rows",
     "vectors": "vectors",
+    "masked tokens": "the losses of masked tokens, as a masked language model has them",
+    "next tokens": "the losses of next tokens, as a causal language model has them",
 }
 Place = tuple[str | int, ...]
 
@@ -110,6 +112,7 @@ def check_recipe(context: Context, recipe: Recipe, faults: Faults) -> None:
 
 
 def _checks(context: Context, recipe: Recipe) -> Iterator[tuple[Place, Any]]:
+    yield ("model", "kind"), lambda: context.create("trainee", recipe.model.kind).check(recipe.model)
     yield ("model", "base"), lambda: _check_base(recipe)
     for number, source in enumerate(recipe.data):
         if source.rows is not None:
@@ -131,6 +134,7 @@ def _checks(context: Context, recipe: Recipe) -> Iterator[tuple[Place, Any]]:
             ("evaluation", "collection"),
             lambda: _check_collection(context, evaluation.collection, evaluation.split, default=True),
         )
+        yield ("evaluation", "rerank"), lambda: _check_way(context, recipe)
         yield ("evaluation", "measure"), lambda: _check_measure(evaluation.measure)
         if evaluation.rerank is not None:
             yield ("evaluation", "rerank"), lambda: context.pipeline(evaluation.rerank)
@@ -158,10 +162,31 @@ def _check_collection(context: Context, name: str, split: str | None, default: b
 
 def _check_objective(context: Context, recipe: Recipe, expression: Any) -> None:
     needs = context.create("objective", expression).needs
-    lacking: Sequence[str] = sorted((needs - {"teacher"}) - _GIVES[recipe.model.kind])
+    kind = recipe.model.kind
+    try:
+        gives = context.create("trainee", kind).gives
+    except UsageError:
+        return  # a fault of the kind, which is told there
+    lacking: Sequence[str] = sorted((needs - {"teacher"}) - gives)
     if lacking:
         hint = "; info-nce has in_batch=false for that" if lacking[0] == "matrix" else ""
-        raise UsageError(f"{expression} needs {_SAID[lacking[0]]}, and a {recipe.model.kind} gives none{hint}")
+        what = _SAID.get(lacking[0], lacking[0])
+        raise UsageError(f"{expression} needs {what}, and a model of the kind {kind} gives none{hint}")
+    if gives & LANGUAGE and (not needs & LANGUAGE or len(recipe.objectives) > 1):
+        raise UsageError(f"a model of the kind {kind} predicts tokens: it has one objective, of the same name")
+
+
+def _check_way(context: Context, recipe: Recipe) -> None:
+    """Check that the model can be measured as the recipe says."""
+    assert recipe.evaluation is not None
+    kind = recipe.model.kind
+    can = context.create("trainee", kind).evaluates
+    if not can:
+        raise UsageError(f"a model of the kind {kind} is measured on no collection: leave evaluation away")
+    if recipe.evaluation.rerank is None and "search" not in can:
+        raise UsageError(f"a model of the kind {kind} needs lists to rerank: give rerank, as in bm25(k=50)")
+    if recipe.evaluation.rerank is not None and "rerank" not in can:
+        raise UsageError(f"a model of the kind {kind} searches, and reranks no lists: leave rerank away")
 
 
 def _check_measure(name: str) -> None:

@@ -34,9 +34,7 @@ class Fresh(Config):
 class Model(Config):
     """The model that is trained."""
 
-    kind: Literal["bi-encoder", "sparse", "cross-encoder"] = Field(
-        description="one vector a text; weights of terms; a score of query and text read together"
-    )
+    kind: Expression = ref("trainee", description="the kind of model, such as bi-encoder, sparse or cross-encoder")
     base: str | None = Field(
         None, description="what it starts from: a folder, `package:NAME/FOLDER`, or a name on the hub", min_length=1
     )
@@ -53,18 +51,18 @@ class Model(Config):
     prompts: dict[Literal["query", "document"], str] = Field(
         {}, description="what is put before queries and documents, also by whoever loads the model later"
     )
+    documents: Expression | None = ref(
+        "encode",
+        None,
+        gives="dense",
+        description="of a bi-encoder: the encoder whose vectors documents have, computed once; the model learns queries alone",
+    )
     lora: Lora | None = Field(None, description="train low-rank matrices beside the weights alone")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.base is None) == (self.fresh is None):
             raise ValueError("a model has either a base or is fresh")
-        if self.kind != "bi-encoder":
-            wrong = [name for name in ("pooling", "similarity") if getattr(self, name) != "auto"]
-            if wrong:
-                raise ValueError(f"{wrong[0]} is for bi-encoders")
-        if self.kind == "cross-encoder" and self.prompts:
-            raise ValueError("prompts are for encoders")
         return self
 
 
@@ -206,6 +204,4 @@ class Recipe(Config):
     def _check(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
-        if self.model.kind == "cross-encoder" and self.evaluation is not None and self.evaluation.rerank is None:
-            raise ValueError("evaluation: a cross-encoder needs lists to rerank: give rerank, as in bm25(k=50)")
         return self

@@ -15,7 +15,7 @@ from spaniel_neural.content import content_keys
 
 _TEXTS = ("query", "instruction", "task", "domain")
 _LISTS = ("positives", "negatives")
-_FIELDS = {*_TEXTS, *_LISTS, "scores", "provenance"}
+_FIELDS = {*_TEXTS, *_LISTS, "scores", "weights", "provenance"}
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,14 @@ class Row:
     """A training row.
 
     Attributes:
-        query: its text.
+        query: its text; empty in a row for language models alone.
         positives: texts that answer it, at least one.
         negatives: texts that do not.
         scores: teacher scores by :func:`score_key`, so that they hold for a text wherever it stands, also in another row.
         instruction: put before the query, as it is.
         task, domain: what the row belongs to, for batches of one task or domain.
         provenance: where it comes from; JSON.
+        weights: token → what it counts in the loss of a language model, 1 where none is given.
     """
 
     query: str
@@ -40,18 +41,19 @@ class Row:
     task: str = ""
     domain: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as it stands in a file; what is empty is left out."""
         fields: dict[str, Any] = {"query": self.query, "positives": list(self.positives)}
-        for name in ("negatives", "scores", "instruction", "task", "domain", "provenance"):
+        for name in ("negatives", "scores", "instruction", "task", "domain", "weights", "provenance"):
             value = getattr(self, name)
             if value:
                 fields[name] = list(value) if name == "negatives" else dict(value) if name in _MAPPINGS else value
         return fields
 
 
-_MAPPINGS = ("scores", "provenance")
+_MAPPINGS = ("scores", "weights", "provenance")
 
 
 def score_key(query: str, text: str) -> str:
@@ -89,11 +91,14 @@ def parse_row(fields: Mapping[str, Any]) -> Row | str:
         texts = fields.get(name, [])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             return f"{name} must be a list of texts"
-    if not fields.get("query") or not fields.get("positives"):
-        return "a training row needs a query and at least one positive"
+    if "query" not in fields or not fields.get("positives"):
+        return "a training row needs a query, empty for language models, and at least one positive"
     scores = fields.get("scores", {})
     if not isinstance(scores, dict) or not all(_is_number(score) for score in scores.values()):
         return "scores must be a mapping of digests to finite numbers"
+    weights = fields.get("weights", {})
+    if not isinstance(weights, dict) or not all(_is_number(weight) and weight >= 0 for weight in weights.values()):
+        return "weights must be a mapping of tokens to finite numbers, none below 0"
     if not isinstance(fields.get("provenance", {}), dict):
         return "provenance must be a mapping"
     return Row(
@@ -105,6 +110,7 @@ def parse_row(fields: Mapping[str, Any]) -> Row | str:
         fields.get("task", ""),
         fields.get("domain", ""),
         fields.get("provenance", {}),
+        {token: float(weight) for token, weight in weights.items()},
     )
 
 

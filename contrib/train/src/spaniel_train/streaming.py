@@ -115,7 +115,7 @@ def _begin(rows: Path, journal: Path, job: Mapping[str, Any], resume: bool, agai
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft = path.with_name(f"{path.name}.draft")
     try:
         with draft.open("w", encoding="utf-8") as file:
             json.dump(content, file, ensure_ascii=False)

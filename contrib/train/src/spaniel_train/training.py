@@ -10,18 +10,16 @@ after a kill needs no state but weights and the optimizer's.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from spaniel import Context, UsageError
 from spaniel.data.files import write_text
@@ -30,12 +28,13 @@ from spaniel_neural.devices import choose_device
 from torch import Tensor
 
 from spaniel_train.batch import Batch, Outputs, collate
-from spaniel_train.checkpoints import Progress, Workplace
+from spaniel_train.checkpoints import Progress, Workplace, alone
 from spaniel_train.data import Data, load_data, plan_epoch
 from spaniel_train.evaluating import Evaluator
-from spaniel_train.models import load_trainee, locate, save_model
+from spaniel_train.models import Trainee, load_trainee, locate
 from spaniel_train.optimizers import describe_groups, group_parameters, state_bytes
-from spaniel_train.protocols import Objective, ParameterGroup
+from spaniel_train.processes import Team
+from spaniel_train.protocols import LANGUAGE, Objective, ParameterGroup, TraineeMaker
 from spaniel_train.recipe import Recipe
 from spaniel_train.schedules import rate_at, weight_at
 from spaniel_train.steps import Gradients
@@ -57,11 +56,15 @@ class Training:
         self.recipe = recipe
         self.out = out
         self.workplace = Workplace(out.parent / f".{out.name}.training")
+        self.maker: TraineeMaker = context.create("trainee", recipe.model.kind)
         self.objectives: list[Objective] = [context.create("objective", term.use) for term in recipe.objectives]
+        self.team = Team(choose_device(context.device))
         self.progress = Progress()
 
     def run(self, resume: bool = False, again: bool = False) -> dict[str, Any]:
         """Train, write the model, and return the report.
+
+        Of several processes, all train, and the first one measures and writes.
 
         Raises:
             UsageError: the data, the model or the groups of parameters do not suit the recipe, or a training was stopped
@@ -71,24 +74,30 @@ class Training:
         data = load_data(context, recipe.data)
         if any("teacher" in objective.needs for objective in self.objectives):
             data.require_teacher()
-        evaluator = Evaluator(context, recipe.evaluation) if recipe.evaluation is not None else None
-        with_lock = self.workplace.folder.parent / f"{self.workplace.folder.name}.lock"
-        with _alone(with_lock):
-            self.workplace.begin(self._job(data), resume, again)
+        if not self.maker.gives & LANGUAGE:
+            data.require_queries()
+        evaluator = None
+        if recipe.evaluation is not None:
+            evaluator = Evaluator(context, recipe.evaluation, "search" in self.maker.evaluates)
+        lock = self.workplace.folder.parent / f"{self.workplace.folder.name}.lock"
+        with self.team as team, alone(lock) if team.rank == 0 else nullcontext():
+            team.first(lambda: self.workplace.begin(self._job(data), resume, again))
             return self._run(data, evaluator)
 
     def _run(self, data: Data, evaluator: Evaluator | None) -> dict[str, Any]:
-        recipe, context = self.recipe, self.context
-        seed = context.seed_for(_STREAM, "model")
-        device = choose_device(context.device)
-        trainee = load_trainee(recipe.model, device, context.offline, seed, self.workplace.folder / "fresh")
+        recipe, context, team = self.recipe, self.context, self.team
+        trainee = load_trainee(context, recipe.model, team.device, self.workplace.folder / f"fresh-{team.rank}")
+        trainee.dtype = recipe.dtype
+        trainee.meet(self.objectives, data)
         model = trainee.model
-        gradients = Gradients(trainee, recipe.batches.part, recipe.batches.cached, recipe.dtype)
+        gradients = Gradients(trainee, recipe.batches.part, recipe.batches.cached, team)
         strict = "groups" in recipe.optimizer.model_fields_set
         groups = group_parameters(model, recipe.optimizer.groups, strict)
         optimizers = self._optimizers(groups)
         rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         self.progress = progress = self.workplace.restore(model, optimizers)
+        if len(set(team.exchange(progress.step))) > 1:
+            raise UsageError(f"{self.workplace.folder}: the processes do not see the same checkpoint; share the folder")
         steps = count_steps(data, recipe, context)
         with context.stage(f"train {self.out.name}", steps, "steps", phase="build"):
             context.advance(progress.step)
@@ -99,6 +108,7 @@ class Training:
                 model.train()
                 losses = self._add_gradients(gradients, data, step, batches)
                 weights = [p for group in groups for p in group[1].parameters.values()]
+                team.reduce(weights)
                 if recipe.optimizer.clip is not None:
                     torch.nn.utils.clip_grad_norm_(weights, recipe.optimizer.clip, foreach=False)
                 pace = rate_at(recipe.optimizer.rate, step, steps)
@@ -114,13 +124,12 @@ class Training:
                 progress.step = step + 1
                 if evaluator is not None and self._is_due(evaluator.spec.every, steps):
                     self._evaluate(evaluator, trainee)
-                if self._is_due(recipe.checkpoint, steps):
+                if self._is_due(recipe.checkpoint, steps) and team.rank == 0:
                     self.workplace.save(progress, model, optimizers)
                 context.advance(1)
-        if evaluator is not None and evaluator.spec.keep == "best" and progress.best is not None:
-            self.workplace.restore_best(model)
         report = self._report(data, groups, optimizers, evaluator, steps)
-        self._write(model, report)
+        best = evaluator is not None and evaluator.spec.keep == "best" and progress.best is not None
+        team.first(lambda: self._write(trainee, report, best))
         return report
 
     def _optimizers(self, groups: Sequence[tuple[Any, ParameterGroup]]) -> list[torch.optim.Optimizer]:
@@ -156,7 +165,12 @@ class Training:
         for number, chosen in enumerate(batches):
             rng = self.context.rng(_STREAM, "texts", step, number)
             batch = collate(
-                [data.rows[row] for row in chosen.tolist()], data.known, drawn.positives, drawn.negatives, rng
+                [data.rows[row] for row in chosen.tolist()],
+                data.known,
+                drawn.positives,
+                drawn.negatives,
+                rng,
+                self.context.seed_for(_STREAM, "batch", step, number),
             )
             share = len(chosen) / rows
 
@@ -183,13 +197,14 @@ class Training:
         spec = self.recipe.evaluation
         return spec is not None and spec.patience is not None and self.progress.waited >= spec.patience
 
-    def _evaluate(self, evaluator: Evaluator, trainee: Any) -> None:
+    def _evaluate(self, evaluator: Evaluator, trainee: Trainee) -> None:
         progress = self.progress
-        value = evaluator.measure(trainee)
+        value = self.team.first(lambda: evaluator.measure(trainee))
         progress.evaluations[str(progress.step)] = value
         if progress.best is None or value > progress.best:
             progress.best, progress.best_step, progress.waited = value, progress.step, 0
-            self.workplace.save_best(trainee.model)
+            if self.team.rank == 0:
+                self.workplace.save_best(trainee.model)
         else:
             progress.waited += 1
 
@@ -204,9 +219,12 @@ class Training:
                 if path.suffix in (".safetensors", ".json", ".txt")
             }
             base["files"] = digest_bytes(canonical_json(digests))
+        if spec.documents is not None:
+            base["documents"] = dict(self.context.create("encode", spec.documents).fingerprint("document"))
+        read = [dict(one.fingerprint()) for one in self.objectives if hasattr(one, "fingerprint")]
         options = self.recipe.model_dump(mode="json", exclude={"model", "data", "checkpoint"})
         return {
-            "recipe": digest_bytes(canonical_json(options)),
+            "recipe": digest_bytes(canonical_json({**options, "read": read})),
             "model": digest_bytes(canonical_json(base)),
             "data": data.digest,
             "seed": self.context.seed,
@@ -228,6 +246,7 @@ class Training:
             "data": {name: int((data.datasets == n).sum()) for n, name in enumerate(data.names)},
             "data_digest": data.digest,
             "seed": self.context.seed,
+            "processes": self.team.size,
             "steps": progress.step,
             "steps_planned": steps,
             "seconds": progress.seconds,
@@ -253,12 +272,14 @@ class Training:
             },
         }
 
-    def _write(self, model: Any, report: Mapping[str, Any]) -> None:
+    def _write(self, trainee: Trainee, report: Mapping[str, Any], best: bool) -> None:
         """Write the model aside and rename it; its report beside it; then what was unfinished goes."""
-        draft = self.out.parent / f".{self.out.name}.{os.getpid()}"
+        if best:
+            self.workplace.restore_best(trainee.model)
+        draft = self.out.parent / f".{self.out.name}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         try:
-            save_model(self.recipe.model, model, draft)
+            trainee.save(draft)
             with write_text(self.out.with_name(f"{self.out.name}.json")) as file:
                 json.dump(report, file, ensure_ascii=False, indent=1)
             draft.replace(self.out)
@@ -275,18 +296,3 @@ def count_steps(data: Data, recipe: Recipe, context: Context) -> int:
     size = recipe.batches.accumulation
     plans = (plan_epoch(data, recipe.batches, context.rng(_STREAM, "epoch", epoch)) for epoch in range(recipe.epochs))
     return sum(-(-len(plan) // size) for plan in plans)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock, and say at once when another process trains into the same folder."""
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise UsageError(f"another process is training into this folder ({path})") from error
-    try:
-        yield
-    finally:
-        lock.release()
-        path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -46,7 +46,7 @@ class Negatives:
         corpus, queries, qrels = material.need_judgments("negatives")
         chosen = queries.select(range(start, stop))
         run = self.context.run(self.config.retriever, chosen, corpus)
-        counts = Counter[str](queries=stop - start)
+        counts: defaultdict[str, float] = defaultdict(int, queries=stop - start)
         rows = []
         for place in range(stop - start):
             row = judged_row(material, start + place)
@@ -68,7 +68,12 @@ class Negatives:
         return Made(rows, counts)
 
     def _negatives(
-        self, row: Row, ranked: NDArray[np.int32], relevant: NDArray[np.bool_], corpus: Any, counts: Counter[str]
+        self,
+        row: Row,
+        ranked: NDArray[np.int32],
+        relevant: NDArray[np.bool_],
+        corpus: Any,
+        counts: defaultdict[str, float],
     ) -> list[str]:
         texts = corpus.contents(ranked)
         scores = np.zeros(len(texts), np.float32)

@@ -41,7 +41,8 @@ class PairScorer:
         right = _dense(component.encode(told, "document"), self.expression)
         rows = {text: row for row, text in enumerate(asked)}, {text: row for row, text in enumerate(told)}
         pairs = [left[[rows[0][q] for q in queries]], right[[rows[1][t] for t in texts]]]
-        return np.einsum("nd,nd->n", *pairs).astype(np.float32)
+        scores: NDArray[np.float32] = np.einsum("nd,nd->n", *pairs).astype(np.float32)
+        return scores
 
 
 def _kind(context: Context, expression: Any) -> str:
