@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import re
 from pathlib import Path
 
@@ -80,4 +81,5 @@ def test_links_between_pages_lead_somewhere(pages: dict[str, str]) -> None:
     written = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")} | set(pages)
     for path in (ROOT / "docs").rglob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+\.md)\)", path.read_text(encoding="utf-8")):
-            assert target in written, f"{path.name} links to {target}"
+            reached = os.path.normpath((path.parent / target).relative_to(ROOT / "docs"))
+            assert reached in written, f"{path.name} links to {target}"
