@@ -38,11 +38,17 @@ TEXTS = [
     "storms bring rain and wind to the coast",
 ]
 ASKED = ["where is the cat", "rain and storms", "who brings letters"]
+_PROBE = {"batch_size": 4, "seq_len": 16, "vocab_size": 500}
 OPTIONS: dict[str, dict[str, Any]] = {
     "index/faiss": {"factory": "Flat"},
     "index/cur": {"anchors": 2},
     "encode/sentence-transformer": {"model": "sentence-transformers/all-MiniLM-L6-v2"},
     "encode/splade": {"model": "package:cognition/model"},
+    "search_space/flexibert": {"hidden": [32], "layers": [2], "ff_dim": [64], "embedding": 24, **_PROBE},
+    "search_space/rnn-cells": {"hidden": 12, "embedding": 10, "layers": 2, **_PROBE, "seq_len": 8},
+    "search_space/digits": {"steps": 5},
+    "search_space/titles": {"steps": 3, "rows": 60, "batch": 16},
+    "rerank/tiny-cross-encoder": {"data": "python-docs", "groups": 4, "epochs": 1},
 }
 OFFLINE = ("no model", "is not installed", "pip install", "offline", "cannot be reached", "there is no")
 """What a message says where something is not on this machine."""
