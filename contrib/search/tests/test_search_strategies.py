@@ -21,6 +21,7 @@ SPACE = 'pipelines(expression="?[bm25(k1=?, b=?, method=?), rrf(bm25, bm25(k1=?)
 STRATEGIES = {
     "random": "random",
     "genetic": "genetic(population=8, parents=3)",
+    "genetic without repeats": "genetic(population=8, parents=3, redraw=5, patience=50)",
     "ageing": "ageing-evolution(population=6, sample=3)",
     "ageing with restarts": "ageing-evolution(population=4, sample=2, patience=10)",
     "particle-swarm": "particle-swarm(particles=6)",
@@ -43,6 +44,7 @@ def strategy_of(name: str) -> str:
 
 test_random = contract("search_space/random")
 test_genetic = contract("search_space/genetic", options=options("genetic"))
+test_genetic_without_repeats = contract("search_space/genetic", options=options("genetic without repeats"))
 test_ageing = contract("search_space/ageing-evolution", options=options("ageing"))
 test_ageing_with_restarts = contract("search_space/ageing-evolution", options=options("ageing with restarts"))
 test_swarm_by_crossing = contract("search_space/particle-swarm", options=options("particle-swarm"))
@@ -117,11 +119,35 @@ def test_a_quadratic_is_climbed_higher_than_by_random_search(context: Context, s
     assert max(ours) > -2e-3
 
 
+def test_redrawn_children_are_new_and_patience_ends_the_walk(context: Context) -> None:
+    plain, fresh = (
+        context.create("search_space", f"genetic(population=8, parents=4{more})")
+        for more in ("", ", redraw=20, patience=3")
+    )
+    asked: list[list[list[int]]] = []
+    for walker in (plain, fresh):
+        walker.start(Bits(10), np.random.default_rng(5))
+        asked.append([])
+        for told in range(80):
+            assert not walker.ended
+            candidate = walker.ask()
+            asked[-1].append(candidate)
+            # From the third generation on nothing is better.
+            walker.tell(candidate, one_max(candidate) + 100 * (told == 20))
+            if walker.ended:
+                break
+    assert len(set(map(tuple, asked[0]))) < 80 == len(asked[0])
+    assert len(set(map(tuple, asked[1]))) == len(asked[1]) == 48, "three generations after the one of the best"
+    assert "3 generations" in fresh.ended
+
+
 def test_seeded_evolution_starts_from_its_seeds_alone(context: Context) -> None:
     walker: Any = context.create("search_space", "ageing-evolution(population=7, sample=7, fill=true)")
     seeds = [[1, 1, 1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]
     walker.start(Bits(8), np.random.default_rng(0), seeds)
     assert [walker.ask(), walker.ask()] == seeds
+    early = walker.ask()
+    assert any(sum(a != b for a, b in zip(early, seed, strict=True)) == 1 for seed in seeds)
     for seed in seeds:
         walker.tell(seed, one_max(seed))
     assert [known for known, _ in walker.memory["living"]] == [seeds[at % 2] for at in range(7)]

@@ -21,6 +21,15 @@ class Genetic(Config):
     crossing: float = Field(
         0.5, description="share of the children that are crossed; the others are mutated", ge=0, le=1
     )
+    redraw: int = Field(
+        0,
+        description="times that a child that was asked for before is drawn again; then a sample is asked for. 0: it is asked "
+        "for again",
+        ge=0,
+    )
+    patience: int = Field(
+        0, description="generations without a new best after which the walk ends; 0: it never does", ge=0
+    )
 
 
 class AgeingEvolution(Config):

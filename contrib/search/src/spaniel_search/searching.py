@@ -33,6 +33,7 @@ class Plan:
         batch: candidates scored between two tellings.
         processes: how many processes score; they change nothing but the time.
         seeds: candidates to begin with.
+        number: of this walk among several of one plan, whose random streams differ while candidates score the same.
     """
 
     space: str
@@ -41,6 +42,7 @@ class Plan:
     batch: int = 1
     processes: int = 1
     seeds: tuple[Any, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ def search_need(
     told = dict(facts or {})
     budget = plan.budget.model_dump(exclude_none=True)
     about = {"space": space.description, "strategy": strategy.description, "objective": objective.identity}
+    numbered = (plan.number,) if plan.number else ()
     recipe = Recipe(
         type="search",
         component=strategy.registered.full_name,
         version=strategy.registered.version,
-        config=about | {"budget": budget, "batch": plan.batch, "seeds": list(plan.seeds), "facts": told},
+        config=about
+        | {"budget": budget, "batch": plan.batch, "seeds": list(plan.seeds), "facts": told}
+        | ({"number": plan.number} if plan.number else {}),
         seed=context.seed,
     )
 
@@ -134,7 +139,7 @@ def search_need(
                 evaluations,
                 plan.budget,
                 draft.path,
-                rng=context.rng("walk", str(strategy.expression)),
+                rng=context.rng("walk", str(strategy.expression), *numbered),
                 seed=context.seed,
                 batch=plan.batch,
                 seeds=plan.seeds,

@@ -88,7 +88,8 @@ class Walk:
     def _over(self) -> str:
         if len(self.trials) >= STALLED and all(trial.repeated for trial in self.trials[-STALLED:]):
             return f"the last {STALLED} candidates asked for had all been scored before"
-        return used_up(self.budget, self.spent)
+        # A strategy may know when to end; the protocol does not ask for it.
+        return used_up(self.budget, self.spent) or str(getattr(self.strategy, "ended", ""))
 
     def _step(self) -> None:
         asked: list[tuple[Any, str, float]] = []

@@ -15,20 +15,24 @@ class AgeingEvolution(Walker):
     """Of a few of the living the best has a mutated child; the oldest dies (Real et al. 2019, algorithm 1).
 
     The first population is the seeds, then samples; with ``fill`` it is the seeds alone, in turn, each scored once, as in
-    seeded evolution over grammars (Ericsson et al., einspace, NeurIPS 2024). After ``patience`` candidates without a new
-    best all living die and a new population is sampled (a restart).
+    seeded evolution over grammars (Ericsson et al., einspace, NeurIPS 2024); what is asked for before their scores are told
+    is their children. After ``patience`` candidates without a new best all living die and a new population is sampled (a
+    restart).
     """
 
     def start(self, space: SearchSpace, rng: np.random.Generator, seeds: Sequence[Any] = ()) -> None:
         super().start(space, rng, seeds)
         self.memory["planned"] = self.config.population if seeds and self.config.fill else len(seeds)
         self.memory["awaited"] = len(seeds) if self.config.fill else 0
+        self.memory["parents"] = list(seeds) if self.config.fill else []
 
     def begin(self) -> dict[str, Any]:
         return {"living": [], "best": FAILED, "since": 0, "restarts": 0}
 
     def next(self) -> tuple[Any, Any]:
         memory = self.memory
+        if memory["awaited"]:
+            return self.space.mutate(memory["parents"][self.pick(len(memory["parents"]))], self.rng), memory["restarts"]
         if memory["planned"] < self.config.population or not memory["living"]:
             memory["planned"] += 1
             return self.space.sample(self.rng), memory["restarts"]
@@ -44,6 +48,7 @@ class AgeingEvolution(Walker):
         if note is None and memory["awaited"]:
             memory["awaited"] -= 1
             if not memory["awaited"]:
+                memory["parents"] = []
                 seeds = memory["living"]
                 memory["living"] = [seeds[at % len(seeds)] for at in range(self.config.population)]
         if len(memory["living"]) > self.config.population:
