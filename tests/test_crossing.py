@@ -47,6 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "search_space/flexibert": {"hidden": [32], "layers": [2], "ff_dim": [64], "embedding": 24, **_PROBE},
     "search_space/rnn-cells": {"hidden": 12, "embedding": 10, "layers": 2, **_PROBE, "seq_len": 8},
     "search_space/digits": {"steps": 5},
+    "search_space/nlu-bert-mobilebert": {"layers": 2, "hidden": 48, "heads": 4, "ffn_units": 12, "embed": 16, **_PROBE},
     "search_space/titles": {"steps": 3, "rows": 60, "batch": 16},
     "rerank/tiny-cross-encoder": {"data": "python-docs", "groups": 4, "epochs": 1},
 }

@@ -90,7 +90,7 @@ def trainee() -> Iterator[Component]:
     yield Component(
         "emb-cross-encoder",
         config="spaniel_anncur.config:MarkersConfig",
-        factory="spaniel_anncur.trainee:EmbCrossEncoderMaker",
+        factory="spaniel_anncur.learning:EmbCrossEncoderMaker",
         summary="a cross-encoder that compares the vectors at its markers",
         paper=_ANNCUR,
         extra="train",
