@@ -90,6 +90,41 @@ BENCHMARKS = {
         "`explore` beside a hand-set grid and random search at an equal budget.",
         (("search_explore.py", COLLECTION),),
     ),
+    "train": Benchmark(
+        "Training",
+        "Steps of the loop beside sentence-transformers' trainer on the same model, rows and batches; optimizer state.",
+        (("train.py", "--steps", "20"),),
+    ),
+    "anncur": Benchmark(
+        "Search under a budget of calls",
+        "All but the scorer, beside the formulas query by query.",
+        (("anncur_rounds.py",),),
+    ),
+    "inference-free-sparse": Benchmark(
+        "Sparse retrieval without query inference",
+        "Query latency beside BM25 on the same collection.",
+        (("inference_free_sparse.py", "--data", COLLECTION),),
+    ),
+    "limit": Benchmark(
+        "Free embeddings", "An update beside one by torch's autograd.", (("limit_free_embeddings.py",),)
+    ),
+    "lion": Benchmark(
+        "Lion",
+        "A step beside AdamW and others; what a search over programs costs.",
+        (("lion_steps.py",), ("lion_programs.py",)),
+    ),
+    "mvp": Benchmark(
+        "Multi-view reranking", "Lists beside a pointwise reranker and windows.", (("mvp_latency.py", COLLECTION),)
+    ),
+    "omp-tokenizer": Benchmark(
+        "Orthogonal matching pursuit", "Beside scikit-learn and a plain batched version.", (("omp_tokenizer.py",),)
+    ),
+    "training-free-nas": Benchmark(
+        "Proxies", "One shared pass beside one pass each.", (("training_free_nas_passes.py",),)
+    ),
+    "w-pca": Benchmark(
+        "Principal components", "Beside scikit-learn and proxies with gradients.", (("w_pca_scoring.py",),)
+    ),
 }
 
 
