@@ -133,7 +133,7 @@ def _findings(measured: Sequence[Mapping[str, Any]]) -> list[Finding]:
             of("cf-cam", "drop"),
             "%",
             holds=all(drops["cf-cam"] < value for name, value in drops.items() if name != "cf-cam"),
-            note=f"accuracy {accuracy}; {shown}",
+            note=f"accuracy {accuracy}; {', '.join(_SLOW)} of fewer pictures; {shown}",
         )
     )
     for key, better in (("deletion", -1), ("insertion", 1)):
