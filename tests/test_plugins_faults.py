@@ -111,7 +111,7 @@ BROKEN = {
         _does("yield Experiment('odd', '{package}.method:run', 'c', 'p')", "experiments"), "has no `run`", "'run'"
     ),
     "shadowed": _used(_offers(), "module `shadowed.rerank` has a hook's name", rerank="X = 1\n"),
-    "noisy": _used("print('noise')\n" + _offers(factory="'{package}.no:X'"), "wrong factory", "noisy.no"),
+    "noisy": _used("print('chatter-at-import')\n" + _offers(factory="'{package}.no:X'"), "wrong factory", "noisy.no"),
 }
 
 GOOD = {
@@ -212,8 +212,8 @@ def test_what_failed_leaves_nothing(components: Result) -> None:
 
 
 def test_noise_at_import_stays_out_of_json(components: Result) -> None:
-    assert "noise" in components.stderr
-    assert "noise" not in components.stdout
+    assert "chatter-at-import" in components.stderr
+    assert "chatter-at-import" not in components.stdout
 
 
 @pytest.mark.parametrize("slug", ["hook-error", "zz-duplicate", "broken-config", "factory-syntax"])
