@@ -29,6 +29,9 @@ SCORES = 2**22
 LEAST = 256
 """Terms whose scores are made at once, at the least."""
 
+OFF = -1e4
+"""A bias down to which a term counts as switched off: no score comes above 0 from there, so that none is made."""
+
 
 class PooledVocabulary:
     """Weights of terms by SPLADE: log(1 + relu(score)), pooled over the tokens of a text.
@@ -44,11 +47,16 @@ class PooledVocabulary:
         self.transformer = load_for(context, layout.transformer, "masked-lm", dtype=config.dtype)
         self.max_length = self.transformer.max_length(config.max_length, layout.max_length)
         self.weight, self.bias = _take_off(self.transformer)
+        self._width = len(self.weight)
+        self.live: torch.Tensor | None = None
+        if self.bias is not None and bool((self.bias <= OFF).any()):
+            self.live = (self.bias > OFF).nonzero()[:, 0]
+            self.weight, self.bias = self.weight[self.live], self.bias[self.live]
 
     @property
     def width(self) -> int:
         """Size of the vocabulary."""
-        return len(self.weight)
+        return self._width
 
     @property
     def tokenizer(self) -> Any:
@@ -81,9 +89,9 @@ class PooledVocabulary:
             hidden = torch.where(mask[:, :, None].bool(), hidden, hidden[:, :1])
         texts, length, size = hidden.shape
         flat = hidden.reshape(-1, size)
-        pooled = torch.empty((texts, self.width), device=hidden.device)
+        pooled = torch.empty((texts, len(self.weight)), device=hidden.device)
         terms = max(LEAST, SCORES // len(flat))
-        for start in range(0, self.width, terms):
+        for start in range(0, len(self.weight), terms):
             part = slice(start, start + terms)
             bias = None if self.bias is None else self.bias[part]
             scores = torch.nn.functional.linear(flat, self.weight[part], bias).view(texts, length, -1)
@@ -93,7 +101,9 @@ class PooledVocabulary:
             else:
                 weights = self._activated(scores.float())
                 pooled[:, part] = (weights if mask is None else weights * mask[:, :, None]).sum(dim=1)
-        return pooled
+        if self.live is None:
+            return pooled
+        return pooled.new_zeros((texts, self.width)).index_copy_(1, self.live, pooled)
 
     def _activated(self, scores: torch.Tensor) -> torch.Tensor:
         weights = scores.relu_().log1p_()
