@@ -11,8 +11,8 @@ from typing import Any
 from spaniel import Context
 from spaniel.context import blame
 from spaniel.data.files import write_text
-from spaniel_neural.files import model_fingerprint
 from spaniel_neural.locating import download_model
+from spaniel_neural.modular import folder_digest
 
 from spaniel_train.protocols import Adapter
 
@@ -30,7 +30,7 @@ def adapt_model(context: Context, method: str, model: str, out: Path) -> dict[st
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        known = {"model": dict(model_fingerprint(model, None, context.store)), "others": dict(adapter.fingerprint())}
+        known = {"model": folder_digest(source, context.store), "others": dict(adapter.fingerprint())}
         with (
             context.stage(f"adapt {bound.expression}", phase="build"),
             blame(bound.registered.distribution, f"adapt `{bound.registered.name}`"),
