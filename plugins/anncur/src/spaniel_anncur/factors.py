@@ -88,13 +88,14 @@ def fit_factors(
         inductive = config.factors == "inductive"
         of_query, of_document = Change(q.shape[1]), Change(q.shape[1])
         free_q, free_d = nn.Parameter(float(scale) * q), nn.Parameter(d.clone())
-        offsets = nn.Parameter(torch.full((len(q),), float(offset)))
+        offsets = nn.Parameter(torch.full((len(q), 1), float(offset)))
         trained = [*of_query.parameters(), *of_document.parameters()] if inductive else [free_q, free_d]
 
         def predict(part: Tensor) -> Tensor:
-            left = of_query(float(scale) * q[part[0]]) if inductive else free_q[part[0]]
-            right = of_document(d[part[1]]) if inductive else free_d[part[1]]
-            return torch.as_tensor((left * right).sum(1) + offsets[part[0]])
+            # By embedding, whose gradient is summed in one order; that of an index is not, with several threads.
+            left = of_query(float(scale) * q[part[0]]) if inductive else nn.functional.embedding(part[0], free_q)
+            right = of_document(d[part[1]]) if inductive else nn.functional.embedding(part[1], free_d)
+            return torch.as_tensor((left * right).sum(1) + nn.functional.embedding(part[0], offsets)[:, 0])
 
         with torch.no_grad():
             before = float((predict(pair) - wanted).square().mean())
