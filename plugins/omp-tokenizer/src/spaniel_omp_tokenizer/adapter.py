@@ -35,7 +35,7 @@ class OmpTokenizer:
     """Tokenizer transplantation by orthogonal matching pursuit, and the methods that the paper compares it with.
 
     Tokens that both models know keep the base's vectors. Every other token of the donor is written as a sum of shared
-    tokens in the donor's space, and the same sum of the base's vectors is its vector (the paper, section 3). Input and output
+    tokens in the donor's space, and the same sum of the base's vectors is its vector. Input and output
     matrices are rebuilt one by one; where the base ties them, the input's serves both. A bias of the output is carried as one
     more dimension. All other weights are kept bit by bit.
     """

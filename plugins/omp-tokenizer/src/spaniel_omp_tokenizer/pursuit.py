@@ -1,4 +1,4 @@
-"""Orthogonal matching pursuit for many targets at once (Pati et al., 1993; the paper's algorithm 1)."""
+"""Orthogonal matching pursuit for many targets at once (Pati et al., 1993)."""
 
 from __future__ import annotations
 

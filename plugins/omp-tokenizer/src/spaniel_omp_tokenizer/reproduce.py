@@ -56,7 +56,7 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -
     findings = (
         Finding(
             "on two spaces that are linear images of one, OMP finds the new vectors and averages of neighbours do not",
-            "the method's premise (section 3); no figure",
+            "the method's premise; no figure",
             tuple(premise[seed]["omp"] for seed in seeds),
             "cosine to the truth",
             all(p["omp"] > 0.99 > p["interpolation"] > p["mean"] for p in premise.values()),
