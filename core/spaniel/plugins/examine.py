@@ -15,6 +15,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from spaniel.declare import Experiment
 from spaniel.errors import PluginError
 from spaniel.observe import Stage
 from spaniel.plugins.discovery import CORE, Found, file_plugin, find_entry_points, import_limit, import_plugin
@@ -86,11 +87,11 @@ def examine(found: Found, report: Report) -> None:
     for command in status.commands:
         report.attempt("commands", f"command `{command.name}`", _check_command, command.callback)
     for check in status.experiments:
-        report.attempt("experiments", f"check `{check.slug}`", _check_callable, check.run)
+        report.attempt("experiments", f"check `{check.slug}`", _check_experiment, check, found.distribution, report)
     for event, observe in _observers(found):
         report.attempt(event, f"hook `{event}`, told of a stage,", observe)
     for name, load in _other_entry_points(found):
-        report.attempt("entry point", name, load)
+        report.attempt("entry point", name, _check_entry_point, load, name, found, report)
     report.write(done=True)
 
 
@@ -174,9 +175,32 @@ def _check_command(path: str) -> None:
         raise Faulty("commands", f"`{path}` is no click command")
 
 
-def _check_callable(path: str) -> None:
-    if not callable(resolve(path)):
-        raise Faulty("experiments", f"`{path}` cannot be called")
+def _check_experiment(check: Experiment, distribution: str, report: Report) -> None:
+    try:
+        run = resolve(check.run)
+    except ModuleNotFoundError as error:
+        if not check.extra or not _is_foreign(error, check.run):
+            raise
+        needs = f'pip install "{distribution}[{check.extra}]"'
+        report.write(note=f"check `{check.slug}` was not examined, it needs more: {needs}")
+        return
+    if not callable(run):
+        raise Faulty("experiments", f"`{check.run}` cannot be called")
+
+
+def _check_entry_point(load: Callable[[], Any], name: str, found: Found, report: Report) -> None:
+    """Load an entry point for another program, such as pytest; where that is not installed it is for nobody."""
+    try:
+        load()
+    except ModuleNotFoundError as error:
+        if not _is_foreign(error, found.value):
+            raise
+        report.write(note=f"{name} was not examined: there is no {error.name}")
+
+
+def _is_foreign(error: ModuleNotFoundError, path: str) -> bool:
+    """Whether what is missing belongs to another package than a path's own."""
+    return bool(error.name) and str(error.name).partition(".")[0] != path.partition(":")[0].partition(".")[0]
 
 
 def _observers(found: Found) -> Iterator[tuple[str, Callable[[], Any]]]:
