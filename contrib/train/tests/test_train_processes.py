@@ -129,7 +129,8 @@ def test_two_killed_processes_go_on(home: Path, tmp_path: Path, port: int) -> No
     cli = Cli(tmp_path)
     arguments = ("train", str(path), "--device", "cpu", "--offline", "-o")
     whole = torchrun(cli, port, *arguments, str(tmp_path / "whole"))
-    assert whole.wait(timeout=200) == 0
+    _, err = whole.communicate(timeout=200)
+    assert whole.returncode == 0, err
     killed = torchrun(cli, port, *arguments, str(tmp_path / "killed"), program=DYING + PROGRAM)
     _, err = killed.communicate(timeout=200)
     assert killed.returncode != 0
