@@ -298,7 +298,7 @@ def test_what_cannot_be_is_said(context: Context, corpus: Corpus, asked: Queries
         context.pipeline("anncur(solver=direct, queries=python-docs)")
     with pytest.raises(UsageError, match="no collection 'nothing-like-it'"):
         context.run("anncur(scorer=spy, queries=nothing-like-it)", asked, corpus)
-    with pytest.raises(UsageError, match="axn learns from queries"):
+    with pytest.raises(UsageError, match="needs the option `queries`"):
         context.run("axn(scorer=spy, encoder=bag)", asked, corpus)
     empty = tmp_path / "none.jsonl"
     empty.write_text('{"_id": "1", "text": " "}\n')

@@ -26,24 +26,31 @@ class CurIndexConfig(Config):
     selection: Selection = _SELECTION
 
 
-class ScoredConfig(Config):
-    """What is scored by what, and how estimates are fitted."""
+class ScorerConfig(Config):
+    """What scores, and within what budget."""
 
     scorer: Expression = ref(
         "rerank", "maxsim(documents='stored')", description="the expensive scorer: any reranker that scores pairs"
     )
+    split: str | None = Field(
+        None, description="split of the collection of queries; by default `train`, or its only one"
+    )
+    anchor_queries: int = Field(500, description="anchor queries, at most; chosen at random", ge=1)
+    dtype: Literal["float32", "float16"] = Field("float32", description="how scores, or fitted vectors, are kept")
+    ridge: float = Field(1e-2, description="weight of ridge regression, in units of the mean squared feature", gt=0)
+    budget: int = Field(200, description="calls of the scorer for a query, at most", ge=1)
+
+
+class MatrixConfig(ScorerConfig):
+    """What anchor queries are scored with all documents, and how other queries are fitted to them."""
+
     queries: str = Field(
         "documents",
         description="where anchor queries come from: a collection, or a file of queries (JSON lines); documents: the "
         "beginnings of documents of the collection itself",
         min_length=1,
     )
-    split: str | None = Field(
-        None, description="split of the collection of queries; by default `train`, or its only one"
-    )
-    anchor_queries: int = Field(500, description="anchor queries, at most; chosen at random", ge=1)
     words: int = Field(32, description="words of a document that stand for a query", ge=1)
-    dtype: Literal["float32", "float16"] = Field("float32", description="how scores are kept")
     solver: Literal["pinv", "ridge"] = Field(
         "pinv", description="how a query is fitted to anchor queries: shortest least squares, or ridge regression"
     )
@@ -54,15 +61,13 @@ class ScoredConfig(Config):
         ge=0,
         lt=1,
     )
-    ridge: float = Field(1e-2, description="of ridge: its weight, in units of the mean squared feature", gt=0)
     center: bool = Field(
         False, description="whether each document's mean score over the anchor queries is taken off before the fit"
     )
-    budget: int = Field(200, description="calls of the scorer for a query, at most", ge=1)
 
 
-class SearchConfig(ScoredConfig):
-    """Options that all retrievers share."""
+class SearchConfig(Config):
+    """What a retriever returns."""
 
     k: int = Field(100, description="documents returned", ge=1)
     fill: bool = Field(
@@ -71,7 +76,7 @@ class SearchConfig(ScoredConfig):
     )
 
 
-class AnncurConfig(SearchConfig):
+class AnncurConfig(MatrixConfig, SearchConfig):
     """Options of ANNCUR."""
 
     anchors: Share | Count | Literal["auto"] = Field(
@@ -80,7 +85,7 @@ class AnncurConfig(SearchConfig):
         "0.75 that finds most of the best for anchor queries held out",
     )
     selection: Selection = _SELECTION
-    solver: Literal["pinv", "ridge", "direct"] = Field(
+    solver: Literal["pinv", "ridge", "direct"] = Field(  # type: ignore[assignment]
         "pinv",
         description="pinv and ridge fit the query to the anchor queries; direct: the anchor documents are themselves the "
         "anchor queries, and the scores with them are the query's vector",
@@ -108,20 +113,22 @@ class Rounds(Config):
     )
 
 
-class AdacurConfig(SearchConfig, Rounds):
+class AdacurConfig(MatrixConfig, SearchConfig, Rounds):
     """Options of ADACUR; behind another retriever, it begins with that one's best instead of random documents."""
 
 
-class AdacurRerankConfig(ScoredConfig, Rounds):
+class AdacurRerankConfig(MatrixConfig, Rounds):
     """Options of ADACUR among the documents of a list; it begins with the list's first."""
 
     k: int = Field(1000, description="documents of each list that may be scored; the rest is dropped", ge=1)
 
 
-class AxnConfig(SearchConfig, Rounds):
+class AxnConfig(ScorerConfig, SearchConfig, Rounds):
     """Options of AXN."""
 
-    solver: Literal["ridge"] = Field("ridge", description="how a query's vector is fitted to the scores seen")
+    queries: str = Field(
+        description="where anchor queries come from: a collection, or a file of queries (JSON lines)", min_length=1
+    )
     encoder: Expression = ref("encode", "minilm", gives="dense", description="whose vectors the factors begin from")
     per_query: int = Field(
         100, description="documents scored for each anchor query: half the encoder's best, half at random", ge=2

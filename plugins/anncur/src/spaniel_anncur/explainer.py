@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from spaniel import Contribution, Corpus, Explanation
+from spaniel import Contribution, Corpus, Explanation, Run
 
 from spaniel_anncur.retriever import Adacur, Anncur
 
@@ -31,7 +31,13 @@ class AnchorQueries:
         self, target: Anncur | Adacur, query: str, rows: Sequence[int], corpus: Corpus
     ) -> Sequence[Explanation]:
         """Explain the scores that documents have with a query, by one search for the query."""
-        found, opened = target.search([query], corpus, None)
+        return self.explain_behind(target, query, rows, corpus, None)
+
+    def explain_behind(
+        self, target: Anncur | Adacur, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+    ) -> Sequence[Explanation]:
+        """Explain them by the search that begins with an earlier run."""
+        found, opened = target.search([query], corpus, run)
         vector = found.fit()[0]
         exact = target.scorer.score([query], np.zeros(len(rows), np.int64), np.asarray(rows), corpus)
         scored = set(opened.rows[found.seen[0][found.seen[0] >= 0]].tolist())

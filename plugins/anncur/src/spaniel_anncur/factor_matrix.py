@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from spaniel import ArtifactError, Corpus, UsageError
+from spaniel import ArtifactError, Corpus
 from spaniel.data import DenseVectors, VectorWriter, topk
 from spaniel.encoding import open_named, vectors_need
 from spaniel.store import Draft, Need, Recipe, canonical_json, digest_bytes
@@ -32,12 +32,8 @@ def factors_need(context: Context, config: AxnConfig, corpus: Need) -> Need:
     """Name the fitted vectors of a corpus. The scores that they are fitted to outlive a kill, 32 queries at a time.
 
     Raises:
-        UsageError: the scorer does not score pairs, or the anchor queries would be documents, which AXN has not.
+        UsageError: the scorer does not score pairs, or there are no anchor queries.
     """
-    if config.queries == "documents":
-        raise UsageError(
-            "axn learns from queries: name a collection or a file of them, as in axn(queries='my-collection')"
-        )
     scorer = PairScorer(context, config.scorer)
     texts = choose_queries(context, config)
     encoded = vectors_need(context, config.encoder, corpus)

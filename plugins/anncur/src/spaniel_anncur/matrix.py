@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spaniel import Context
     from spaniel.store import Artifact
 
-    from spaniel_anncur.config import ScoredConfig
+    from spaniel_anncur.config import AxnConfig, MatrixConfig
 
 SHARD = 256
 """Documents scored with all anchor queries in one go and synced together."""
@@ -27,7 +27,7 @@ _TEXTS = "queries.json"
 _DOCUMENTS = "documents"
 
 
-def matrix_need(context: Context, config: ScoredConfig, corpus: Need) -> Need:
+def matrix_need(context: Context, config: MatrixConfig, corpus: Need) -> Need:
     """Name the score matrix of a corpus: for each document its scores with the anchor queries, as a dense vector.
 
     The scores of a shard are one part of the build: after a kill no shard that was finished is scored again. The recipe
@@ -100,7 +100,7 @@ def anchor_queries(artifact: Artifact) -> AnchorQueries:
         raise ArtifactError(path, f"is damaged ({error}); remove it and build it again") from error
 
 
-def choose_queries(context: Context, config: ScoredConfig) -> list[str]:
+def choose_queries(context: Context, config: MatrixConfig | AxnConfig) -> list[str]:
     """Return the texts of anchor queries from a collection or a file, chosen at random, in their order there.
 
     Raises:
@@ -112,7 +112,7 @@ def choose_queries(context: Context, config: ScoredConfig) -> list[str]:
     return _some(context, texts, config.anchor_queries)
 
 
-def beginnings(context: Context, config: ScoredConfig, corpus: Corpus) -> tuple[list[str], list[int]]:
+def beginnings(context: Context, config: MatrixConfig, corpus: Corpus) -> tuple[list[str], list[int]]:
     """Return the first words of documents that were chosen at random, as anchor queries, and the documents' rows.
 
     Where no document has a word there is one anchor query without any.
@@ -130,7 +130,7 @@ def beginnings(context: Context, config: ScoredConfig, corpus: Corpus) -> tuple[
     return (list(found), list(found.values())) if found else ([""], [0])
 
 
-def _read(context: Context, config: ScoredConfig) -> Queries:
+def _read(context: Context, config: MatrixConfig | AxnConfig) -> Queries:
     from spaniel.collections import choose_split, find_dataset
 
     path = Path(config.queries).expanduser()

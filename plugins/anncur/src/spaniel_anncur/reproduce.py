@@ -172,7 +172,7 @@ def _findings(table: dict[str, NDArray[np.float64]], size: str) -> list[Finding]
         return f"{name} {'/'.join(f'{value:.2f}' for value in table[name].mean(axis=0))}"
 
     shown = "; ".join(text(name) for name in table)
-    made = []
+    made: list[Finding] = []
     for place, k, lexical in ((0, 1, "TF-IDF"), (2, 50, "TF-IDF"), (3, 100, "TF-IDF"), (3, 100, "BM25")):
         gain = table["ANNCUR"][:, place] - table[f"{lexical}, reranked"][:, place]
         above = k > 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +36,8 @@ class Opened(NamedTuple):
     rows: NDArray[np.int32]
     anchors: NDArray[np.int64]
     queries: AnchorQueries
+    side: Mapping[str, Any] = {}
+    """What makes a query's vector of an encoder's, where there is one."""
 
 
 class Budgeted(ABC):
@@ -46,6 +48,7 @@ class Budgeted(ABC):
     def __init__(self, config: Any, context: Context) -> None:
         self.config = config
         self.context = context
+        self._held: tuple[str, Opened] | None = None
 
     @abstractmethod
     def needs(self, corpus: Need) -> Sequence[Need]:
@@ -63,7 +66,7 @@ class Budgeted(ABC):
     @property
     def solver(self) -> Solver:
         """How queries are fitted."""
-        return Solver(self.config.solver, getattr(self.config, "rcond", 0.0), self.config.ridge)
+        return Solver(self.config.solver, self.config.rcond, self.config.ridge)
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
         """Return the best of what was scored."""
@@ -81,16 +84,17 @@ class Budgeted(ABC):
             self.context.count("documents by estimate", int((made.lengths - scored).sum()))
             return made
 
-        return blocks(queries, self.block(corpus), find, self.context.advance)
+        return blocks(queries, self.searcher(self.opened(corpus)).block, find, self.context.advance)
 
-    def block(self, corpus: Corpus) -> int:
-        """Return how many queries are searched for together."""
-        opened = self.opened(corpus)
-        return self.searcher(opened).block
+    def opened(self, corpus: Corpus) -> Opened:
+        """Return what the corpus is searched with, opened once for all blocks of queries."""
+        if self._held is None or self._held[0] != corpus.address:
+            self._held = (corpus.address, self._open(corpus))
+        return self._held[1]
 
     @abstractmethod
-    def opened(self, corpus: Corpus) -> Opened:
-        """Open what the corpus is searched with, once in a session."""
+    def _open(self, corpus: Corpus) -> Opened:
+        """Open what the corpus is searched with."""
 
     @abstractmethod
     def plan(self, opened: Opened) -> Plan:
@@ -114,16 +118,13 @@ class _OverMatrix(Budgeted):
             *self.scorer.needs(corpus),
         ]
 
-    def opened(self, corpus: Corpus) -> Opened:
-        """Open the index; means and anchors are looked up once in a session."""
+    def _open(self, corpus: Corpus) -> Opened:
         need = matrix_need(self.context, self.config, corpus.need)
         index: CurIndex = open_index(self.context, self._index(), need, NAME)  # type: ignore[assignment]
         features, rows = index.matrix()
         queries = self.context.opened(self.context.obtain(need), "anchor queries", anchor_queries)
-        means = None
-        if self.config.center:
-            means = self.context.remember(f"means {need.recipe.address}", lambda: _means(features))
-        return Opened(Items(features, means), rows, np.flatnonzero(np.isin(rows, index.anchors)), queries)
+        items = Items(features, features.mean(axis=1, dtype=np.float32) if self.config.center else None)
+        return Opened(items, rows, np.flatnonzero(np.isin(rows, index.anchors)), queries)
 
     @abstractmethod
     def _index(self) -> Stage:
@@ -150,21 +151,13 @@ class Anncur(_OverMatrix):
     def _index(self) -> Stage:
         return Stage("cur", anchors=self.count, selection=self.config.selection)
 
-    def opened(self, corpus: Corpus) -> Opened:
-        """Open the index, and choose the share where it is left open."""
-        opened = super().opened(corpus)
-        config = self.config
+    def _open(self, corpus: Corpus) -> Opened:
+        opened, config = super()._open(corpus), self.config
         if config.solver == "direct":
             return _by_documents(opened, self.count)
         if config.anchors == "auto":
-            matrix = matrix_need(self.context, config, corpus.need)
-            key = f"share {matrix.recipe.address} {config.budget} {config.k} {config.selection} {self.solver} {config.center}"
-
-            def choose() -> int:
-                seed = self.context.seed_for("anncur", "share")
-                return choose_share(opened.items, opened.anchors, config.budget, config.k, self.solver, seed)
-
-            count = self.context.remember(key, choose)
+            seed = self.context.seed_for("anncur", "share")
+            count = choose_share(opened.items, opened.anchors, config.budget, config.k, self.solver, seed)
             return opened._replace(anchors=_some(opened.anchors, count, self.context.rng("anncur", "anchors")))
         return opened
 
@@ -206,6 +199,11 @@ class Axn(Budgeted):
     config: AxnConfig
     name = "axn"
 
+    @property
+    def solver(self) -> Solver:
+        """Ridge regression."""
+        return Solver("ridge", ridge=self.config.ridge)
+
     def needs(self, corpus: Need) -> Sequence[Need]:
         """The index of the fitted vectors, and what the scorer needs."""
         return [index_need(self.context, "cur(anchors=1)", self._factors(corpus), NAME), *self.scorer.needs(corpus)]
@@ -215,30 +213,30 @@ class Axn(Budgeted):
 
         return factors_need(self.context, self.config, corpus)
 
-    def opened(self, corpus: Corpus) -> Opened:
-        """Open the index."""
-        index: CurIndex = open_index(  # type: ignore[assignment]
-            self.context, "cur(anchors=1)", self._factors(corpus.need), NAME
-        )
+    def _open(self, corpus: Corpus) -> Opened:
+        from spaniel_anncur.factor_matrix import query_side
+
+        need = self._factors(corpus.need)
+        index: CurIndex = open_index(self.context, "cur(anchors=1)", need, NAME)  # type: ignore[assignment]
         features, rows = index.matrix()
-        return Opened(Items(features), rows, np.zeros(0, np.int64), AnchorQueries([], []))
+        side = self.context.opened(self.context.obtain(need), "query side", query_side)
+        return Opened(Items(features), rows, np.zeros(0, np.int64), AnchorQueries([], []), side)
 
     def plan(self, opened: Opened) -> Plan:
         """Equal rounds, and a last one where the budget is split."""
         return plan_of(self.config)._replace(smoothing=self.config.smoothing)
 
-    def _own(self, texts: Sequence[str], corpus: Corpus) -> NDArray[np.float32]:
-        from spaniel_anncur.factor_matrix import plain_values, query_side
+    def _own(self, texts: Sequence[str], opened: Opened) -> NDArray[np.float32]:
+        from spaniel_anncur.factor_matrix import plain_values
         from spaniel_anncur.factors import query_vectors
 
-        side = self.context.opened(self.context.obtain(self._factors(corpus.need)), "query side", query_side)
         encoder = self.context.create("encode", self.config.encoder)
-        return query_vectors(side, plain_values(encoder.encode(texts, "query")[NAME]))
+        return query_vectors(dict(opened.side), plain_values(encoder.encode(texts, "query")[NAME]))
 
     def search(self, texts: Sequence[str], corpus: Corpus, run: Run | None) -> tuple[Found, Opened]:
         """Search for a block of queries; without an earlier run the first documents are the encoder's best."""
         opened = self.opened(corpus)
-        searcher, own = self.searcher(opened), self._own(texts, corpus)
+        searcher, own = self.searcher(opened), self._own(texts, opened)
         begin = first_places(searcher, texts, run)
         if run is None:
             begin = topk(opened.items.estimate(own.astype(np.float64)), searcher.plan.sizes[0])[0].astype(np.int64)
@@ -265,10 +263,6 @@ def _by_documents(opened: Opened, count: int) -> Opened:
     if not np.array_equal(opened.rows[order[at]], named):
         raise UsageError("solver=direct: a document that an anchor query is made of is no longer in the index")
     return opened._replace(items=Items(opened.items.features[:, : len(named)]), anchors=order[at])
-
-
-def _means(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.asarray(features.mean(axis=1, dtype=np.float32), np.float32)
 
 
 def _some(anchors: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
