@@ -10,16 +10,7 @@ import click
 import numpy as np
 from spaniel import UsageError
 
-METHODS = (
-    "cf-cam",
-    "grad-cam",
-    "grad-cam-pp",
-    "hires-cam",
-    "layer-cam",
-    "smooth-grad-cam-pp",
-    "score-cam",
-    "ablation-cam",
-)
+from spaniel_cf_cam.subjects import METHODS, draw
 
 
 @click.command()
@@ -55,7 +46,6 @@ def cam(
     from spaniel_cf_cam.images import ImageSubject
     from spaniel_cf_cam.maps import scaled
     from spaniel_cf_cam.measures import deletion_insertion, drop_and_increase
-    from spaniel_cf_cam.subjects import draw
 
     config = _config(options)
     if output is not None and output.suffix.lower() != ".png":
