@@ -83,10 +83,10 @@ class Maker:
 
 
 def make_trainee(size):
-    from spaniel_train.models import Trainee
+    from spaniel_train.models import ScoringTrainee
     from spaniel_train.batch import Outputs
 
-    class Lists(Trainee):
+    class Lists(ScoringTrainee):
         """Reads a query with all texts of its group; its outputs have parameters, too."""
 
         def items(self, batch):

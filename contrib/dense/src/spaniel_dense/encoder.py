@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
 from spaniel_neural.locating import download_model, find_model
+from spaniel_neural.texts import distinct
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout, read_layout
@@ -70,13 +71,12 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, DenseVectors]:
         """Return one float32 vector a text, under the name ``dense``."""
-        distinct = list(dict.fromkeys(texts))
+        own, places = distinct(texts)
         prompt = self.layout.prompt(role, self._given_prompt(role))
-        made = self._finish(self.model.embed(distinct, prompt, role))
-        self.context.count("texts encoded", len(distinct))
-        if len(distinct) < len(texts):
-            position = {text: number for number, text in enumerate(distinct)}
-            made = made[np.fromiter((position[text] for text in texts), np.int64, len(texts))]
+        made = self._finish(self.model.embed(own, prompt, role))
+        self.context.count("texts encoded", len(own))
+        if len(own) < len(texts):
+            made = made[places]
         return {"dense": DenseVectors(made, "cosine" if self._normalizes else "dot")}
 
     def _finish(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from spaniel.data import MultiVectors
 from spaniel.encoding import corpus_vectors, encode_queries, vectors_need
 from spaniel.rerank import PointwiseReranker
 from spaniel.store import Need
+from spaniel_neural.texts import distinct
 
 if TYPE_CHECKING:
     from spaniel.protocols import Encoder, Role
@@ -59,14 +60,10 @@ class MaxSim(PointwiseReranker):
         """Score pairs: ``(n,)`` float32."""
         if not len(texts):
             return np.zeros(0, np.float32)
-        asked, held = list(dict.fromkeys(queries)), list(dict.fromkeys(texts))
+        (asked, query), (held, document) = distinct(queries), distinct(texts)
         mine = cast(MultiVectors, self.encoder.encode(asked, "query")[FORM])
         theirs = cast(MultiVectors, self.encoder.encode(held, "document")[FORM])
-        query = {text: number for number, text in enumerate(asked)}
-        document = {text: number for number, text in enumerate(held)}
-        return self._similarity(
-            mine, theirs, np.array([query[text] for text in queries]), np.array([document[text] for text in texts])
-        )
+        return self._similarity(mine, theirs, query, document)
 
     def score_run(self, queries: Queries, run: Run, corpus: Corpus) -> NDArray[np.float32]:
         """Score the documents of a run, a block of documents at a time, with all the queries that list them."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from spaniel.data import MultiVectors
 from spaniel_neural.locating import download_model, find_model
+from spaniel_neural.texts import distinct
 
 from spaniel_rerankers.config import TokenEncoderConfig
 from spaniel_rerankers.token_layout import TokenLayout, read_token_layout
@@ -65,13 +66,10 @@ class TokenEncoder:
 
     def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, MultiVectors]:
         """Return one vector a token that counts, under the name ``multi-vector``."""
-        distinct = list(dict.fromkeys(texts))
-        made = self.model.embed(distinct, self.layout.prompt(role, self._given_prompt(role)), role)
-        self.context.count("texts encoded", len(distinct))
-        if len(distinct) < len(texts):
-            position = {text: number for number, text in enumerate(distinct)}
-            made = made.take([position[text] for text in texts])
-        return {"multi-vector": made}
+        own, places = distinct(texts)
+        made = self.model.embed(own, self.layout.prompt(role, self._given_prompt(role)), role)
+        self.context.count("texts encoded", len(own))
+        return {"multi-vector": made.take(places) if len(own) < len(texts) else made}
 
     def _given_prompt(self, role: Role) -> str | None:
         return self.config.prompt_query if role == "query" else self.config.prompt_document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import SparseVectors
 from spaniel_neural.locating import download_model, find_model
+from spaniel_neural.texts import distinct
 
 from spaniel_sparse.config import SpladeConfig
 from spaniel_sparse.layout import Layout, read_layout
@@ -32,6 +33,23 @@ class Model(Protocol):
     def tokenizer(self) -> Any: ...
 
     def embed(self, texts: Sequence[str], role: str, keep: int | None) -> SparseVectors: ...
+
+
+def embed_distinct(texts: Sequence[str], embed: Callable[[list[str]], SparseVectors]) -> SparseVectors:
+    """Return the vectors of texts; of those that come several times one is made, and blank ones have no terms.
+
+    Args:
+        texts: of one role.
+        embed: makes the vectors of texts that are not blank.
+    """
+    told = np.array([bool(text.strip()) for text in texts], bool)
+    own, places = distinct([text for text in texts if text.strip()])
+    made = embed(own)
+    # The last row, of no terms, is that of every blank text.
+    made = SparseVectors(np.append(made.indptr, made.indptr[-1]), made.indices, made.values, made.width)
+    rows = np.full(len(texts), len(own), np.int64)
+    rows[told] = places
+    return made.take(rows)
 
 
 class SpladeEncoder:
@@ -79,15 +97,14 @@ class SpladeEncoder:
 
     def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, SparseVectors]:
         """Return weights of terms, 0 or more, under the name ``sparse``; terms are the tokenizer's numbers."""
-        distinct = list(dict.fromkeys(text for text in texts if text.strip()))
         prompt = self.layout.prompts.get(role, "")
         keep = self.config.query_terms if role == "query" else self.config.document_terms
-        # The last row, of no terms, is that of every empty text.
-        made = self.model.embed([prompt + text for text in distinct], role, keep)
-        made = SparseVectors(np.append(made.indptr, made.indptr[-1]), made.indices, made.values, made.width)
-        self.context.count("texts encoded", len(distinct))
-        position = {text: number for number, text in enumerate(distinct)}
-        return {"sparse": made.take([position.get(text, len(distinct)) for text in texts])}
+
+        def embed(own: list[str]) -> SparseVectors:
+            self.context.count("texts encoded", len(own))
+            return self.model.embed([prompt + text for text in own], role, keep)
+
+        return {"sparse": embed_distinct(texts, embed)}
 
     def names(self, terms: NDArray[np.int32]) -> list[str]:
         """Return what terms are called, for readers."""

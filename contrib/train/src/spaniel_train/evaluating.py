@@ -16,12 +16,11 @@ from spaniel.evaluation import evaluate
 from spaniel.system import open_task
 
 from spaniel_train.data import held_out
+from spaniel_train.models import ScoringTrainee, SearchingTrainee, Trainee
 from spaniel_train.recipe import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from spaniel_train.models import Trainee
 
 DEPTH = 1000
 """Documents retrieved per query."""
@@ -32,17 +31,13 @@ _BLOCK = 512
 class Evaluator:
     """Measures models on a collection.
 
-    Args:
-        searches: whether the models compare whatever they read, or only score pairs of given lists.
-
     Raises:
         UsageError: there is no such collection, or no query of it is held out.
     """
 
-    def __init__(self, context: Context, spec: Evaluation, searches: bool) -> None:
+    def __init__(self, context: Context, spec: Evaluation) -> None:
         self.context = context
         self.spec = spec
-        self.searches = searches
         task = open_task(context, find_dataset(context, spec.collection), spec.split)
         assert task.qrels is not None  # the recipe's check has chosen a split
         self.corpus = task.corpus
@@ -53,15 +48,31 @@ class Evaluator:
         self.qrels = Qrels({name: qrels[name] for name in self.queries.ids if name in qrels})
 
     def measure(self, trainee: Trainee) -> float:
-        """Return the mean of the measure over the queries."""
+        """Return the mean of the measure over the queries.
+
+        Raises:
+            UsageError: models of this kind cannot be measured so.
+        """
         trainee.model.eval()
         with torch.no_grad():
-            run = self._search(trainee) if self.spec.rerank is None else self._rerank(trainee)
+            run = self._run(trainee)
         trainee.model.train()
         (value,) = evaluate(run, self.queries, self.corpus, self.qrels, [self.spec.measure]).means.values()
         return value
 
-    def _search(self, trainee: Trainee) -> Run:
+    def _run(self, trainee: Trainee) -> Run:
+        if self.spec.rerank is not None:
+            first = self.context.run(self.spec.rerank, self.queries, self.corpus)
+            if isinstance(trainee, SearchingTrainee):
+                return self._compare(trainee, first)
+            if isinstance(trainee, ScoringTrainee):
+                return self._score(trainee, first)
+        elif isinstance(trainee, SearchingTrainee):
+            return self._search(trainee)
+        how = "search" if self.spec.rerank is None else "reranking"
+        raise UsageError(f"evaluation: {type(trainee).__name__} cannot be measured by {how}")
+
+    def _search(self, trainee: SearchingTrainee) -> Run:
         count = len(self.queries)
         best, rows = np.empty((count, 0), np.float32), np.empty((count, 0), np.int32)
         places = np.arange(len(self.corpus), dtype=np.int64)
@@ -72,15 +83,13 @@ class Evaluator:
             rows = np.take_along_axis(every, columns, axis=1)
         return Run.from_matrix(rows, best)
 
-    def _rerank(self, trainee: Trainee) -> Run:
-        assert self.spec.rerank is not None
-        first = self.context.run(self.spec.rerank, self.queries, self.corpus)
+    def _score(self, trainee: ScoringTrainee, first: Run) -> Run:
+        texts = self.corpus.contents(first.rows)
+        lists: list[Sequence[str]] = [texts[start:stop] for start, stop in pairwise(first.offsets.tolist())]
+        return Run.build(first.offsets, first.rows, trainee.score(self.queries.texts, lists))
+
+    def _compare(self, trainee: SearchingTrainee, first: Run) -> Run:
         scores = np.empty(len(first.rows), np.float32)
-        if not self.searches:
-            texts = self.corpus.contents(first.rows)
-            bounds = first.offsets.tolist()
-            lists: list[Sequence[str]] = [texts[a:b] for a, b in pairwise(bounds)]
-            return Run.build(first.offsets, first.rows, trainee.score(self.queries.texts, lists))
         for block, made in self._blocks(trainee, np.unique(first.rows).astype(np.int64)):
             column = np.searchsorted(block, first.rows)
             here = (column < len(block)) & (block[np.minimum(column, len(block) - 1)] == first.rows)
@@ -88,7 +97,7 @@ class Evaluator:
         return Run.build(first.offsets, first.rows, scores)
 
     def _blocks(
-        self, trainee: Trainee, rows: NDArray[np.int64]
+        self, trainee: SearchingTrainee, rows: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yield rows of the corpus, and their scores with all queries: ``(queries, rows)``."""
         queries = trainee.read(self.queries.texts, "query")

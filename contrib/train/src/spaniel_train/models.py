@@ -77,26 +77,34 @@ class Trainee(ABC):
     def meet(self, objectives: Sequence[Objective], data: Data) -> None:  # noqa: B027 - most kinds learn nothing
         """Learn, before the training begins, what objectives and rows want of it."""
 
-    def read(self, texts: Sequence[str], role: Role) -> Any:
-        """Return representations of texts that :meth:`compare` takes: of kinds that search."""
-        raise NotImplementedError
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """Return the context in which the model computes."""
+        device = torch.device(self.model.device).type
+        return torch.autocast(device, torch.bfloat16) if self.dtype == "bfloat16" else nullcontext()
 
+
+class SearchingTrainee(Trainee):
+    """A model that compares whatever it has read: one that is measured by searching a collection."""
+
+    @abstractmethod
+    def read(self, texts: Sequence[str], role: Role) -> Any:
+        """Return representations of texts that :meth:`compare` takes."""
+
+    @abstractmethod
     def compare(self, queries: Any, documents: Any) -> NDArray[np.float32]:
         """Return the scores of queries with documents that were read: ``(queries, documents)`` float32."""
-        raise NotImplementedError
 
     def reader(self, corpus: Corpus) -> Callable[[NDArray[np.int64]], Any]:
         """Return what reads rows of a corpus, for :meth:`compare`."""
         return lambda rows: self.read(corpus.contents(rows), "document")
 
-    def score(self, queries: Sequence[str], lists: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-        """Return the scores of queries with their texts, one list after the other: of kinds that only rerank."""
-        raise NotImplementedError
 
-    def arithmetic(self) -> AbstractContextManager[object]:
-        """Return the context in which the model computes."""
-        device = torch.device(self.model.device).type
-        return torch.autocast(device, torch.bfloat16) if self.dtype == "bfloat16" else nullcontext()
+class ScoringTrainee(Trainee):
+    """A model that is measured by reranking alone."""
+
+    @abstractmethod
+    def score(self, queries: Sequence[str], lists: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """Return the scores of queries with their texts, one list after the other."""
 
 
 def load_trainee(context: Context, spec: Model, device: torch.device, scratch: Path) -> Trainee:

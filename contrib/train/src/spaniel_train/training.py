@@ -78,7 +78,7 @@ class Training:
             data.require_queries()
         evaluator = None
         if recipe.evaluation is not None:
-            evaluator = Evaluator(context, recipe.evaluation, "search" in self.maker.evaluates)
+            evaluator = Evaluator(context, recipe.evaluation)
         lock = self.workplace.folder.parent / f"{self.workplace.folder.name}.lock"
         with self.team as team, alone(lock) if team.rank == 0 else nullcontext():
             team.first(lambda: self.workplace.begin(self._job(data), resume, again))

@@ -6,8 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from spaniel import Config
-from spaniel.config import Expression, Filter, ref
+from spaniel.config import Expression, ref
 from spaniel_neural.config import ModelConfig
+from spaniel_sparse.config import SparseConfig
 
 Activation = Literal["log1p_relu", "log1p_log1p_relu"]
 _IDF = (
@@ -45,22 +46,17 @@ class InferenceFreeConfig(ModelConfig):
     )
 
 
-class TwoPhaseConfig(Config):
+class TwoPhaseConfig(SparseConfig):
     """Options of two-phase search; ratio, expansion and window are those of OpenSearch, with its defaults."""
 
     encoder: Expression = ref(
         "encode", "inference-free-tiny", gives="sparse", description="encodes queries and documents"
     )
-    index: Expression = ref("index", "impact", takes="sparse", description="searches the vectors of the documents")
     ratio: float = Field(
         0.4, description="first the terms whose weight is above this share of the query's greatest; 0: all", ge=0, lt=1
     )
     expansion: float = Field(5.0, description="documents that are rescored, as a multiple of k", ge=1)
     window: int = Field(10_000, description="documents that are rescored, at most, though never fewer than k", ge=1)
-    k: int = Field(1000, description="documents retrieved per query", ge=1)
-    filter: Filter | None = Field(
-        None, description="only documents whose metadata pass, as in filter=\"year >= 2000 and domain = 'news'\""
-    )
 
 
 class AdaptConfig(Config):

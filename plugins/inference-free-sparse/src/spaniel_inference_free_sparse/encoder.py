@@ -14,6 +14,7 @@ from spaniel.data import SparseVectors
 from spaniel.store import digest_bytes
 from spaniel_neural.files import transformer_digest
 from spaniel_neural.locating import download_model, find_model
+from spaniel_sparse.encoder import embed_distinct
 
 from spaniel_inference_free_sparse.config import Activation, InferenceFreeConfig
 from spaniel_inference_free_sparse.layout import Folder, read_folder
@@ -121,19 +122,18 @@ class InferenceFreeEncoder:
                 if self.config.query_prune_ratio is None
                 else prune(asked, self.config.query_prune_ratio)
             }
-        distinct = list(dict.fromkeys(text for text in texts if text.strip()))
-        made: SparseVectors = self.documents.embed([prompt + text for text in distinct], role, None)
+        return {"sparse": embed_distinct(texts, lambda own: self._embed([prompt + text for text in own]))}
+
+    def _embed(self, texts: list[str]) -> SparseVectors:
+        self.context.count("texts encoded", len(texts))
+        made: SparseVectors = self.documents.embed(texts, "document", None)
         if self.config.zero_special_tokens:
             made = keep(made, ~np.isin(made.indices, special_tokens(self.table.tokenizer)))
         if self.config.prune_ratio is not None:
             made = prune(made, self.config.prune_ratio)
         if self.config.document_terms is not None:
             made = keep_greatest(made, self.config.document_terms)
-        self.context.count("texts encoded", len(distinct))
-        # The last row, of no terms, is that of every empty text.
-        made = SparseVectors(np.append(made.indptr, made.indptr[-1]), made.indices, made.values, made.width)
-        place = {text: number for number, text in enumerate(distinct)}
-        return {"sparse": made.take([place.get(text, len(distinct)) for text in texts])}
+        return made
 
     def names(self, terms: NDArray[np.int32]) -> list[str]:
         """Return what terms are called, for readers."""

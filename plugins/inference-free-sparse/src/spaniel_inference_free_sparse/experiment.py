@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Context, Run, UsageError
-from spaniel.data import SparseVectors, topk
+from spaniel.data import SparseVectors, concatenate_vectors, topk
 from spaniel.evaluation import evaluate
 
 from spaniel_inference_free_sparse.efficiency import flops, light_share, mean_terms
@@ -128,7 +128,7 @@ def encode(context: Context, task: Task, model: str, idf: str) -> tuple[SparseVe
     for start in range(0, len(task.corpus), _SHARD):
         texts = task.corpus.contents(range(start, min(len(task.corpus), start + _SHARD)))
         parts.append(encoder.encode(texts, "document")["sparse"])
-    return queries, join(parts), encoder
+    return queries, concatenate_vectors(parts), encoder
 
 
 def measure(task: Task, queries: SparseVectors, documents: SparseVectors, encoder: Any) -> Measured:
@@ -146,14 +146,6 @@ def ndcg(task: Task, scores: NDArray[np.float32]) -> float:
     assert task.qrels is not None
     (made,) = evaluate(run, task.queries, task.corpus, task.qrels, ["nDCG@10"]).means.values()
     return float(made)
-
-
-def join(parts: Sequence[SparseVectors]) -> SparseVectors:
-    """Return the vectors of all parts as one."""
-    ends = np.cumsum([0, *(part.indptr[-1] for part in parts)])
-    indptr = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(parts, ends, strict=False))])
-    indices, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "values"))
-    return SparseVectors(indptr.astype(np.int64), indices, values, parts[0].width)
 
 
 def label(context: Context, rows: Sequence[Row], teachers: Sequence[str], place: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
-from spaniel.data import DenseVectors, SparseVectors
+from spaniel.data import DenseVectors, SparseVectors, concatenate_vectors
 from spaniel.protocols import Scorer
 
 from spaniel_inference_free_sparse.config import EnsembleConfig
@@ -32,7 +32,7 @@ class Member:
         self.context = context
         self.expression = expression
         self.kind = _kind(context, expression)
-        self._kept: dict[str, tuple[dict[str, int], list[Any]]] = {"query": ({}, []), "document": ({}, [])}
+        self._kept = {"query": Kept(), "document": Kept()}
 
     def matrix(self, queries: Sequence[str], texts: Sequence[str], wanted: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Return scores, ``(queries, texts)`` float32; those of pairs that are not wanted may be anything."""
@@ -50,20 +50,46 @@ class Member:
         return made
 
     def _vectors(self, component: Any, texts: Sequence[str], role: Any) -> Any:
-        rows, parts = self._kept[role]
-        lacking = [text for text in dict.fromkeys(texts) if text not in rows]
-        if len(rows) + len(lacking) > KEPT:
-            rows.clear()
-            parts.clear()
-            lacking = list(dict.fromkeys(texts))
+        kept = self._kept[role]
+        lacking = kept.lacking(texts)
+        if len(kept.rows) + len(lacking) > KEPT:
+            kept = self._kept[role] = Kept()
+            lacking = kept.lacking(texts)
         if lacking:
             made = component.encode(lacking, role)
             vectors = made.get("dense", made.get("sparse"))
             if not isinstance(vectors, DenseVectors | SparseVectors):
                 raise UsageError(f"{self.expression} gives {', '.join(made)}; a teacher needs dense or sparse vectors")
-            rows.update({text: len(rows) + number for number, text in enumerate(lacking)})
-            parts[:] = [_join([*parts, vectors])]
-        return parts[0].take([rows[text] for text in texts])
+            kept.add(lacking, vectors)
+        return kept.take(texts)
+
+
+class Kept:
+    """Vectors of texts, by text."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, int] = {}
+        self.parts: list[Any] = []
+
+    def lacking(self, texts: Sequence[str]) -> list[str]:
+        """Return the distinct texts that are not kept."""
+        return [text for text in dict.fromkeys(texts) if text not in self.rows]
+
+    def add(self, texts: Sequence[str], vectors: Any) -> None:
+        """Keep the vectors of texts that are not kept yet."""
+        self.rows.update((text, row) for row, text in enumerate(texts, len(self.rows)))
+        self.parts.append(vectors)
+        # The last parts are put together where they are of like length, so that a vector is copied seldom.
+        while len(self.parts) > 1 and len(self.parts[-2]) <= len(self.parts[-1]):
+            self.parts[-2:] = [concatenate_vectors(self.parts[-2:])]
+
+    def take(self, texts: Sequence[str]) -> Any:
+        """Return the vectors of texts, in their order."""
+        rows = np.array([self.rows[text] for text in texts], np.int64)
+        starts = np.cumsum([0, *map(len, self.parts)])
+        numbers = np.searchsorted(starts, rows, side="right") - 1
+        parts = [part.take(rows[numbers == n] - starts[n]) for n, part in enumerate(self.parts)]
+        return concatenate_vectors(parts).take(np.argsort(np.argsort(numbers, kind="stable")))
 
 
 class Ensemble:
@@ -102,18 +128,6 @@ def min_max(scores: NDArray[np.float32], wanted: NDArray[np.bool_], epsilon: flo
     high = np.where(wanted, made, -np.inf).max(axis=1, initial=-np.inf, keepdims=True)
     with np.errstate(invalid="ignore"):  # a row without a candidate
         return np.where(wanted, (made - low) / (high - low + epsilon), 0.0)
-
-
-def _join(parts: list[Any]) -> Any:
-    if len(parts) == 1:
-        return parts[0]
-    first = parts[0]
-    if isinstance(first, DenseVectors):
-        return DenseVectors(np.concatenate([part.values for part in parts]), first.metric)
-    ends = np.cumsum([0, *(part.indptr[-1] for part in parts)])
-    indptr = np.concatenate([[0], *(part.indptr[1:] + end for part, end in zip(parts, ends, strict=False))])
-    indices, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ("indices", "values"))
-    return SparseVectors(indptr.astype(np.int64), indices, values, first.width, first.metric)
 
 
 def _kind(context: Context, expression: str) -> str:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from spaniel_neural.batching import batches
 from spaniel_train.batch import Batch, Outputs
-from spaniel_train.models import Item, Trainee, refuse
+from spaniel_train.models import Item, ScoringTrainee, refuse
 from spaniel_train.protocols import Evaluates
 from spaniel_train.recipe import Model
 from torch import Tensor
@@ -28,7 +28,7 @@ _TOKENS = 4096
 """Tokens that go through the encoder at once, padding included."""
 
 
-class MvpTrainee(Trainee):
+class MvpTrainee(ScoringTrainee):
     """Scores of whole lists: an item is a query with all texts of its group.
 
     So what is read in parts, by gradient caching or by several processes, is whole lists, and a list's decoding step

@@ -10,7 +10,7 @@ import torch
 from spaniel import Context, UsageError
 from spaniel_neural.capture import capture
 from spaniel_train.batch import Batch, Outputs
-from spaniel_train.models import Item, Trainee, locate, refuse
+from spaniel_train.models import Trainee, locate, refuse
 from spaniel_train.protocols import Evaluates, Objective, Role
 from spaniel_train.recipe import Model
 from spaniel_train.trainees.encoders import BiEncoderMaker, EncoderTrainee
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 LAYERS, TEACHER = "teacher's layers", "teacher's matrix"
 """What objectives need that only these models give: errors by way of comparing, and the teacher's own scores of a batch."""
 _NAME = "distillation"
-_ROLES: tuple[Role, ...] = ("query", "document")
 _REMEMBERED = 2**16
 """Texts whose vectors are kept: 100 MB of 384 dimensions."""
 
@@ -61,20 +60,8 @@ class LayerwiseTrainee(EncoderTrainee):
         """Learn in which ways objectives compare layers."""
         self.ways = list(dict.fromkeys(one.way for one in objectives if hasattr(one, "way")))
 
-    def represent(self, items: Sequence[Item]) -> Tensor:
+    def represented(self, features: dict[str, Any], role: Role) -> Tensor:
         """Return for each text its vector, the teacher's vector, the errors of each way, and its tokens."""
-        made: list[Tensor] = []
-        places: list[int] = []
-        for role in _ROLES:
-            chosen = [place for place, item in enumerate(items) if item[1] == role]
-            if chosen:
-                features = self.features([items[place][0] for place in chosen], prompt=self.prompt(role), task=role)
-                made.append(self._beside(features, role))
-                places += chosen
-        back = torch.tensor(places, device=made[0].device).argsort()
-        return torch.cat(made)[back]
-
-    def _beside(self, features: dict[str, Any], role: Role) -> Tensor:
         mask = features["attention_mask"].float()
         wanted: list[Any] = self.teacher_shows.modules if self.ways else []
         with torch.no_grad(), capture(self.teacher.model, wanted) as theirs:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import Context, UsageError
 from spaniel.protocols import Scorer
+from spaniel_neural.texts import distinct
 
 
 class PairScorer:
@@ -36,12 +37,10 @@ class PairScorer:
             if not isinstance(component, Scorer):
                 raise UsageError(f"{self.expression} reranks lists and does not score pairs")
             return np.asarray(component.score(queries, texts), np.float32)
-        asked, told = list(dict.fromkeys(queries)), list(dict.fromkeys(texts))
+        (asked, query), (told, text) = distinct(queries), distinct(texts)
         left = _dense(component.encode(asked, "query"), self.expression)
         right = _dense(component.encode(told, "document"), self.expression)
-        rows = {text: row for row, text in enumerate(asked)}, {text: row for row, text in enumerate(told)}
-        pairs = [left[[rows[0][q] for q in queries]], right[[rows[1][t] for t in texts]]]
-        scores: NDArray[np.float32] = np.einsum("nd,nd->n", *pairs).astype(np.float32)
+        scores: NDArray[np.float32] = np.einsum("nd,nd->n", left[query], right[text]).astype(np.float32)
         return scores
 
 

@@ -15,34 +15,20 @@ from torch.nn import functional
 
 from spaniel_train.batch import Batch, Outputs
 from spaniel_train.heads import pool_as_made
-from spaniel_train.models import Item, Trainee, refuse
+from spaniel_train.models import Trainee, refuse
 from spaniel_train.protocols import Evaluates, Role
 from spaniel_train.recipe import Model
-from spaniel_train.trainees.folders import BATCH, LibraryTrainee, finish, load_transformer_module, load_whole
+from spaniel_train.trainees.folders import BATCH, finish, load_transformer_module, load_whole
+from spaniel_train.trainees.texts import TextTrainee, of_groups
 
-_ROLES: tuple[Role, ...] = ("query", "document")
 
-
-class EncoderTrainee(LibraryTrainee):
+class EncoderTrainee(TextTrainee):
     """A bi-encoder or a sparse encoder: a vector a text."""
 
-    def items(self, batch: Batch) -> list[Item]:
-        """Return the queries of a batch, instructions before them, then its texts."""
-        items: list[Item] = [(row.instruction + row.query, "query") for row in batch.rows]
-        return items + [(text, "document") for text in batch.texts]
-
-    def represent(self, items: Sequence[Item]) -> Tensor:
-        """Return vectors, ``(items, dimensions)``."""
-        made: list[Tensor] = []
-        places: list[int] = []
-        for role in _ROLES:
-            chosen = [place for place, item in enumerate(items) if item[1] == role]
-            if chosen:
-                features = self.features([items[place][0] for place in chosen], prompt=self.prompt(role), task=role)
-                made.append(self.model(features, task=role)["sentence_embedding"].float())
-                places += chosen
-        back = torch.tensor(places, device=made[0].device).argsort()
-        return torch.cat(made)[back]
+    def represented(self, features: dict[str, Any], role: Role) -> Tensor:
+        """Return vectors, ``(texts, dimensions)``."""
+        vectors: Tensor = self.model(features, task=role)["sentence_embedding"]
+        return vectors.float()
 
     def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
         """Return scores by the model's own similarity."""
@@ -51,8 +37,7 @@ class EncoderTrainee(LibraryTrainee):
     def compared(self, queries: Tensor, texts: Tensor, batch: Batch) -> Outputs:
         """Return scores of queries and texts by the model's own similarity."""
         matrix = self.scaled(queries) @ self.scaled(texts).T
-        scores = torch.where(batch.filled, matrix.gather(1, batch.groups.clamp(min=0)), 0.0)
-        return Outputs(scores, matrix, queries, texts)
+        return Outputs(of_groups(matrix, batch), matrix, queries, texts)
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """Return vectors whose products are the model's similarity."""

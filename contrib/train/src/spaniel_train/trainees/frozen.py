@@ -62,7 +62,7 @@ class FrozenDocumentsTrainee(EncoderTrainee):
 
     def items(self, batch: Batch) -> list[Item]:
         """Return the queries."""
-        return [(row.instruction + row.query, "query") for row in batch.rows]
+        return self.queries(batch)
 
     def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
         """Return scores of the queries with the documents' own vectors, which have no gradient."""

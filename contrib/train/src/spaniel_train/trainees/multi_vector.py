@@ -15,47 +15,31 @@ from torch import Tensor, nn
 
 from spaniel_train.batch import Batch, Outputs
 from spaniel_train.config import MultiVectorConfig
-from spaniel_train.models import Item, Trainee, joined, refuse
+from spaniel_train.models import Trainee, refuse
 from spaniel_train.protocols import Evaluates, Role
 from spaniel_train.recipe import Model
-from spaniel_train.trainees.folders import BATCH, LibraryTrainee, finish, load_transformer_module, load_whole
+from spaniel_train.trainees.folders import BATCH, finish, load_transformer_module, load_whole
+from spaniel_train.trainees.texts import TextTrainee, of_groups
 
-_ROLES: tuple[Role, ...] = ("query", "document")
 
-
-class MultiVectorTrainee(LibraryTrainee):
+class MultiVectorTrainee(TextTrainee):
     """A multi-vector encoder (Khattab and Zaharia, ColBERT, SIGIR 2020, equation 3).
 
     Its representation of a text is its token vectors with a last number beside each: 1 for a token that counts, else 0.
     """
 
-    def items(self, batch: Batch) -> list[Item]:
-        """Return the queries of a batch, instructions before them, then its texts."""
-        items: list[Item] = [(row.instruction + row.query, "query") for row in batch.rows]
-        return items + [(text, "document") for text in batch.texts]
-
-    def represent(self, items: Sequence[Item]) -> Tensor:
-        """Return token vectors, ``(items, tokens, dimensions + 1)``."""
-        made: list[Tensor] = []
-        places: list[int] = []
-        for role in _ROLES:
-            chosen = [place for place, item in enumerate(items) if item[1] == role]
-            if chosen:
-                features = self.features([items[place][0] for place in chosen], prompt=self.prompt(role), task=role)
-                out = self.model(features, task=role)
-                counts = out["attention_mask"].bool()[:, :, None].float()
-                made.append(torch.cat([out["token_embeddings"].float() * counts, counts], dim=2))
-                places += chosen
-        back = torch.tensor(places, device=made[0].device).argsort()
-        return joined(made)[back]
+    def represented(self, features: dict[str, Any], role: Role) -> Tensor:
+        """Return token vectors, ``(texts, tokens, dimensions + 1)``."""
+        output = self.model(features, task=role)
+        counts = output["attention_mask"].bool()[:, :, None].float()
+        return torch.cat([output["token_embeddings"].float() * counts, counts], dim=2)
 
     def outputs(self, representations: Tensor, batch: Batch) -> Outputs:
         """Return sums over the query's tokens of the greatest product with a token of the text."""
         queries, asked = _cut(representations[: len(batch)])
         texts, told = _cut(representations[len(batch) :])
         matrix = self._maxsim(queries, texts, a_mask=asked, b_mask=told)
-        scores = torch.where(batch.filled, matrix.gather(1, batch.groups.clamp(min=0)), 0.0)
-        return Outputs(scores, matrix)
+        return Outputs(of_groups(matrix, batch), matrix)
 
     def read(self, texts: Sequence[str], role: Role) -> Any:
         """Return token vectors, one tensor a text."""

@@ -13,13 +13,13 @@ from spaniel import Context
 from torch import Tensor, nn
 
 from spaniel_train.batch import Batch, Outputs
-from spaniel_train.models import Item, Trainee, refuse
+from spaniel_train.models import Item, ScoringTrainee, Trainee, refuse
 from spaniel_train.protocols import Evaluates
 from spaniel_train.recipe import Model
 from spaniel_train.trainees.folders import BATCH, LibraryTrainee, finish, load_whole
 
 
-class CrossEncoderTrainee(LibraryTrainee):
+class CrossEncoderTrainee(LibraryTrainee, ScoringTrainee):
     """A cross-encoder: a score a pair."""
 
     def items(self, batch: Batch) -> list[Item]:
