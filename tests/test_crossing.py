@@ -110,7 +110,7 @@ def _pairs() -> Iterator[Any]:
                 yield pytest.param(encoder, index, form, id=f"{encoder.name} {form} {index.name}")
 
 
-@pytest.mark.parametrize(("encoder", "index", "form"), _pairs())
+@pytest.mark.parametrize(("encoder", "index", "form"), list(_pairs()))
 def test_every_encoder_under_every_index_that_fits(
     encoder: Registered, index: Registered, form: str, context: Context, corpus: Corpus, queries: Queries
 ) -> None:

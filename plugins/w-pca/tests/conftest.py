@@ -8,27 +8,8 @@ from pathlib import Path
 import pytest
 from spaniel import Context
 
-WORDS = [
-    "the",
-    "cat",
-    "of",
-    "river",
-    "sails",
-    "in",
-    "winter",
-    "bread",
-    "and",
-    "salt",
-    "shine",
-    "water",
-    "ship",
-    "north",
-    "wind",
-    "letter",
-    "stone",
-    "green",
-    "old",
-]
+SENTENCE = "the cat of river sails in winter bread and salt shine water ship north wind letter stone green old"
+WORDS = SENTENCE.split()
 
 
 @pytest.fixture

@@ -27,27 +27,8 @@ from spaniel_w_pca.folder import reduced_words, write_encoder
 from spaniel_w_pca.learning import LAYERS, TEACHER, LayerwiseTrainee
 from torch.nn import functional
 
-WORDS = [
-    "the",
-    "cat",
-    "of",
-    "river",
-    "sails",
-    "in",
-    "winter",
-    "bread",
-    "and",
-    "salt",
-    "shine",
-    "water",
-    "ship",
-    "north",
-    "wind",
-    "letter",
-    "stone",
-    "green",
-    "old",
-]
+SENTENCE = "the cat of river sails in winter bread and salt shine water ship north wind letter stone green old"
+WORDS = SENTENCE.split()
 TEXTS = [
     " ".join(WORDS[(number * 7 + at * (1 + number % 5)) % len(WORDS)] for at in range(8 + number % 9))
     for number in range(24)

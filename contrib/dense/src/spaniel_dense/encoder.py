@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
-from spaniel_neural.locating import download_model, find_model
-from spaniel_neural.texts import distinct
+from spaniel_neural.prompted import PromptedEncoder
 
 from spaniel_dense.config import SentenceEncoderConfig
 from spaniel_dense.layout import Layout, read_layout
 
 if TYPE_CHECKING:
-    from spaniel import Context
-    from spaniel.protocols import Metadata, Role
+    from spaniel.protocols import Role
 
 _TINY = np.float32(1e-12)
 
@@ -32,17 +31,15 @@ class Model(Protocol):
     def embed(self, texts: Sequence[str], prompt: str, role: str) -> NDArray[np.float32]: ...
 
 
-class SentenceEncoder:
-    """One vector a text, as sentence-transformers makes it; texts that come several times are encoded once."""
+class SentenceEncoder(PromptedEncoder[Layout]):
+    """One float32 vector a text, as sentence-transformers makes it."""
 
-    def __init__(self, config: SentenceEncoderConfig, context: Context) -> None:
-        self.config = config
-        self.context = context
+    form = "dense"
+    config: SentenceEncoderConfig
 
-    @cached_property
-    def layout(self) -> Layout:
-        """What the model's folder says; fetched from the hub where this machine lacks it."""
-        return read_layout(download_model(self.config.model, self.config.revision, self.context.offline))
+    def read(self, folder: Path) -> Layout:
+        """Read what a folder says about its model."""
+        return read_layout(folder)
 
     @cached_property
     def model(self) -> Model:
@@ -55,29 +52,10 @@ class SentenceEncoder:
 
         return cast(Model, ModularTransformer(self.layout, self.config, self.context))
 
-    def fingerprint(self, role: Role) -> Mapping[str, str]:
-        """Return the digest of weights, tokenizer and settings, and the role's prompt.
-
-        A model that has not been fetched yet is known by its name and revision; nothing is fetched to plan.
-        """
-        folder = find_model(self.config.model, self.config.revision)
-        prompt = self._given_prompt(role)
-        if folder is None:
-            known = {"model": f"{self.config.model}@{self.config.revision or 'main'}"}
-        else:
-            layout = read_layout(folder)
-            known, prompt = {"model": layout.digest(self.context.store)}, layout.prompt(role, prompt)
-        return {**known, "prompt": prompt} if prompt else known
-
-    def encode(self, texts: Sequence[str], role: Role, metadata: Metadata | None = None) -> Mapping[str, DenseVectors]:
-        """Return one float32 vector a text, under the name ``dense``."""
-        own, places = distinct(texts)
-        prompt = self.layout.prompt(role, self._given_prompt(role))
-        made = self._finish(self.model.embed(own, prompt, role))
-        self.context.count("texts encoded", len(own))
-        if len(own) < len(texts):
-            made = made[places]
-        return {"dense": DenseVectors(made, "cosine" if self._normalizes else "dot")}
+    def embed(self, texts: Sequence[str], prompt: str, role: Role) -> DenseVectors:
+        """Return the vectors of distinct texts, each read with the prompt before it."""
+        made = self._finish(self.model.embed(texts, prompt, role))
+        return DenseVectors(made, "cosine" if self._normalizes else "dot")
 
     def _finish(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         keep = self.config.dimensions
@@ -98,6 +76,3 @@ class SentenceEncoder:
                 "choose normalize=true (cosine) or normalize=false (inner product)"
             )
         return self.layout.normalizes or self.layout.metric == "cosine"
-
-    def _given_prompt(self, role: Role) -> str | None:
-        return self.config.prompt_query if role == "query" else self.config.prompt_document
