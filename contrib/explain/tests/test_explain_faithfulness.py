@@ -99,3 +99,11 @@ def test_the_command_compares_explainers(run_cli: Any, tmp_path: Path, stages: d
     refused = run_cli("faithfulness", "bm25", str(data), "--explainer", "occlusion", "--side", "document")
     assert refused.exit_code == 2
     assert "gives no score to altered texts" in refused.stderr
+    arguments[arguments.index("gradient-input")] = "occlusion(side=document)"
+    other = run_cli(*arguments)
+    assert other.exit_code == 2
+    assert "occlusion(side=document)` explains the document" in other.stderr
+    taken = run_cli(
+        *arguments[:4], "gradient-input", "--side", "document", "--queries", "2", "--noise", "0", "--json"
+    ).json
+    assert taken["explainers"][0]["deletion"]["mean"] > 0

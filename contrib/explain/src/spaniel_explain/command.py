@@ -84,13 +84,14 @@ def faithfulness(
     \b
     spaniel faithfulness dense python-docs --explainer occlusion --explainer integrated-gradients
     """
-    from spaniel_explain.measuring import MEASURES, Plan, Subject, measure
+    from spaniel_explain.measuring import MEASURES, Plan, Subject, measure, prepare
 
     if len(set(explainers)) < len(explainers):
         raise UsageError("an explainer is given twice")
     with running(state, **settings) as context:
         pipeline = context.pipeline(expression)
         scoring = [bound for bound in pipeline.stages if bound.registered.full_name != "spaniel/cut"]
+        prepared = prepare(context, scoring[-1], explainers, side)
         task = open_task(context, find_dataset(context, data, on_error), split)
         drawn = sorted(context.rng("faithfulness", "queries").permutation(len(task.queries))[:count].tolist())
         queries = task.queries.select(drawn)
@@ -103,7 +104,7 @@ def faithfulness(
             raise UsageError("the pipeline finds no document for these queries: there is nothing to explain")
         plan = Plan(side, steps, share, noise, top)
         with context.stage("faithfulness", len(subjects), "pairs"):
-            report = measure(context, scoring[-1], explainers, subjects, plan)
+            report = measure(context, prepared, subjects, plan)
     seed = settings["seed"]
     if as_json:
         about = {"expression": str(pipeline.expression), "data": data, "seed": seed, **plan._asdict()}

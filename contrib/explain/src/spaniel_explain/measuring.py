@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from spaniel import Corpus, Document, Explanation, UsageError
+from spaniel import Corpus, Document, Explanation, Stage, UsageError
 from spaniel.evaluation.statistics import bootstrap_intervals
 from spaniel.explain import can_explain
 from spaniel.explanation.shading import placed
@@ -125,32 +125,44 @@ class Subject(NamedTuple):
         return Subject(self.query, 0, Corpus.from_documents([changed]))
 
 
-def measure(
-    context: Context,
-    target: Bound,
-    explainers: Sequence[str],
-    subjects: Sequence[Subject],
-    plan: Plan,
-) -> Report:
-    """Measure explainers of a stage on pairs.
+Explain = Callable[[Subject], Explanation]
+
+
+class Prepared(NamedTuple):
+    """What gives scores to altered texts, and the explainers by their expressions."""
+
+    scorer: TextScorer
+    explainers: Mapping[str, Explain]
+
+
+def prepare(context: Context, target: Bound, explainers: Sequence[str], side: str) -> Prepared:
+    """Make explainers of a stage; one that has a side, and is given none, explains this one. Nothing is measured yet.
 
     Raises:
-        UsageError: an explainer does not take the stage or says nothing of this side's words, or the stage cannot score
-            altered texts.
+        UsageError: an explainer does not take the stage or is of the other side, or the stage cannot score altered texts.
     """
     thing = context.make(target)
     scorer = scorer_of(context, thing)
-    if scorer is None or plan.side not in scorer.sides:
+    if scorer is None or side not in scorer.sides:
         raise UsageError(
-            f"`{target.expression}` gives no score to altered texts on the {plan.side}'s side, by which explanations "
+            f"`{target.expression}` gives no score to altered texts on the {side}'s side, by which explanations "
             "could be measured"
         )
-    made = [_explainer(context, name, target) for name in explainers]
+    return Prepared(scorer, {name: _explainer(context, name, target, side) for name in explainers})
+
+
+def measure(context: Context, prepared: Prepared, subjects: Sequence[Subject], plan: Plan) -> Report:
+    """Measure explainers of a stage on pairs.
+
+    Raises:
+        UsageError: an explainer says nothing of this side's words.
+    """
+    explainers = list(prepared.explainers)
     report = Report((*explainers, RANDOM))
     columns: list[Floats] = []
     agreements: list[Floats] = []
     for subject in subjects:
-        found = _measure_pair(context, thing, scorer, made, subject, plan)
+        found = _measure_pair(context, prepared, subject, plan)
         context.advance(1)
         if found is None:
             report.left_out += 1
@@ -165,11 +177,8 @@ def measure(
     return report
 
 
-Explain = Callable[[Subject], Explanation]
-
-
-def _explainer(context: Context, name: str, target: Bound) -> Explain:
-    bound = context.bind("explain", name)
+def _explainer(context: Context, name: str, target: Bound, side: str) -> Explain:
+    bound = _on_side(context, context.bind("explain", name), side)
     component, thing = context.make(bound), context.make(target)
     accepts = getattr(component, "accepts", None)
     named = f"{target.kind}/{target.registered.name}" in bound.registered.component.takes
@@ -183,22 +192,33 @@ def _explainer(context: Context, name: str, target: Bound) -> Explain:
     return explain
 
 
-def _measure_pair(
-    context: Context, thing: Any, scorer: TextScorer, explainers: Sequence[Explain], subject: Subject, plan: Plan
-) -> tuple[Floats, Floats] | None:
+def _on_side(context: Context, bound: Bound, side: str) -> Bound:
+    """Return an explainer whose side, where it has one, is this one."""
+    own, given = getattr(bound.config, "side", side), bound.expression
+    if own == side:
+        return bound
+    if "side" in given.options:
+        raise UsageError(
+            f"`{given}` explains the {own}, and the words of the {side} are measured: leave its side out, or give "
+            f"--side {own}"
+        )
+    return context.bind("explain", Stage(given.name, *given.inputs, **{**given.options, "side": side}))
+
+
+def _measure_pair(context: Context, prepared: Prepared, subject: Subject, plan: Plan) -> tuple[Floats, Floats] | None:
     """Return ``(explainers and random, measures)`` and ``(two explainers, 2)``."""
     text = subject.text(plan.side)
     units = words(text)
     if len(units) < 2:
         return None
-    worth = _worth(scorer, subject, text, units, plan.side)
+    worth = _worth(prepared.scorer, subject, text, units, plan.side)
     ends = measures.spread(worth, len(units))
     if ends is None:
         return None
     rng = context.rng("faithfulness", subject.query, subject.document.id)
     taken = rng.permutation(len(units))[: plan.noise].tolist()
     rows, importances = [], []
-    for explain in explainers:
+    for explain in prepared.explainers.values():
         started = time.perf_counter()
         with context.stage("explain") as stage:
             importance = importances_of(explain(subject), units, plan.side)
@@ -255,8 +275,7 @@ def importances_of(explanation: Explanation, units: Sequence[Unit], side: str) -
     parts = [part for part in placed(explanation.contributions, side) if part.span is not None]
     if not parts:
         raise UsageError(
-            f"`{explanation.explainer}` points at no words of the {side}: choose its side, as in "
-            f'"{explanation.explainer}(side={side})", or another --side'
+            f"`{explanation.explainer}` points at no words of the {side}: choose another --side, or another explainer"
         )
     starts, ends = (np.array([getattr(unit, name) for unit in units]) for name in ("start", "end"))
     total = np.zeros(len(units))
