@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -33,7 +32,6 @@ _RUNNING = (
     click.option("--trace", type=click.Path(dir_okay=False), help="Write a trace of the stages (Chrome's format)."),
 )
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 split_option = click.option(
     "--split", default=None, help="Split of the collection; by default test, else its only one."
 )
@@ -129,8 +127,3 @@ def left_out(dataset: Dataset, corpus: Corpus) -> None:
         if malformed or duplicates:
             what = f"{malformed:,} malformed and {duplicates:,} duplicate records were left out of {name}"
             click.echo(f"note: {what}{', first: ' + first[0] if first else ''}", err=True)
-
-
-def print_json(data: Any) -> None:
-    """Print JSON on standard output."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2, allow_nan=False))

@@ -9,16 +9,15 @@ import click
 
 from spaniel.cli.common import (
     check_output,
-    json_option,
     left_out,
     on_error_option,
-    print_json,
     read_expression,
     running,
     running_options,
     split_option,
 )
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
 from spaniel.data import OnError, read_run

@@ -10,16 +10,9 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import (
-    check_output,
-    expression_argument,
-    json_option,
-    on_error_option,
-    print_json,
-    running,
-    running_options,
-)
+from spaniel.cli.common import check_output, expression_argument, on_error_option, running, running_options
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.cli.search import run_query
 from spaniel.data import Corpus, OnError, Run
 from spaniel.errors import UsageError

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import json_option, print_json, running, running_options
+from spaniel.cli.common import running, running_options
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.context import blame
 from spaniel.declare import Experiment
 from spaniel.errors import PluginError, UsageError

@@ -11,15 +11,14 @@ import click
 from spaniel.cli.common import (
     check_output,
     expression_argument,
-    json_option,
     left_out,
     on_error_option,
-    print_json,
     running,
     running_options,
     split_option,
 )
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.collections import find_dataset
 from spaniel.context import Context
 from spaniel.data import OnError, read_run, write_run

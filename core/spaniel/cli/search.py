@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import expression_argument, json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.common import expression_argument, on_error_option, running, running_options
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.collections import find_dataset
 from spaniel.context import Context
 from spaniel.data import Corpus, OnError, Queries, Run

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import json_option, print_json
+from spaniel.cli.output import json_option, print_json
 from spaniel.evaluation.table import human_bytes
 from spaniel.store import Artifact, Entry, Store, default_root
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 from spaniel import Context
-from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.common import on_error_option, running, running_options
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 from spaniel.collections import DATASET, find_dataset
 from spaniel.data import Corpus, FolderDataset, write_folder
 from spaniel.indexing import open_corpus

@@ -6,17 +6,9 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import (
-    expression_argument,
-    json_option,
-    on_error_option,
-    print_json,
-    running,
-    running_options,
-    split_option,
-)
+from spaniel.cli.common import expression_argument, on_error_option, running, running_options, split_option
 from spaniel.cli.main import State
-from spaniel.cli.output import print_table
+from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.collections import find_dataset
 from spaniel.data import OnError
 from spaniel.system import open_task

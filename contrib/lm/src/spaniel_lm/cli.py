@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 from spaniel import Context, UsageError
-from spaniel.cli.common import json_option, print_json, running, running_options
+from spaniel.cli.common import running, running_options
 from spaniel.cli.main import State
-from spaniel.cli.output import print_table
+from spaniel.cli.output import json_option, print_json, print_table
 
 from spaniel_lm.protocol import Generation, LanguageModel, Message
 

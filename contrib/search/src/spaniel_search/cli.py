@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import json_option, on_error_option, print_json, running, running_options
+from spaniel.cli.common import on_error_option, running, running_options
 from spaniel.cli.main import State
-from spaniel.cli.output import print_table
+from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data import OnError
 from spaniel.evaluation import cost_line
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import check_output, json_option, print_json, running, running_options
+from spaniel.cli.common import check_output, running, running_options
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json, print_report
 
 _OUT = click.Path(path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -137,8 +138,7 @@ def adapt(state: State, /, method: str, model: str, out: Path, as_json: bool, **
         print_json(report)
         return
     click.echo(f"wrote {out} and {out.name}.json beside it")
-    for name, value in report["report"].items():
-        click.echo(f"  {name}: {value}")
+    print_report(report["report"])
 
 
 def _check_free(out: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import check_output, json_option, print_json, running, running_options, split_option
+from spaniel.cli.common import check_output, running, running_options, split_option
 from spaniel.cli.main import State
+from spaniel.cli.output import json_option, print_json
 
 
 @click.command()

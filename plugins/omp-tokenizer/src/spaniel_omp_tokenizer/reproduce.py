@@ -81,7 +81,7 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -
             f"{_told(sums)}; sums of two numbers up to 49",
         ),
         Finding(
-            "an encoder with another tokenizer is best preserved by OMP",
+            "an encoder with another tokenizer is better preserved by OMP than by the methods that the paper compares it with",
             "not in the paper, whose models are language models",
             tuple(gains["OMP"]),
             "nDCG@10",

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-from spaniel.cli.common import check_output, json_option, print_json, running, running_options
+from spaniel.cli.common import check_output, running, running_options
 from spaniel.cli.main import State
-from spaniel.cli.output import print_table
+from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data.files import write_text
 
 FOLDER = click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import check_output, json_option, print_json, running, running_options
+from spaniel.cli.common import check_output, running, running_options
 from spaniel.cli.main import State
-from spaniel.cli.output import print_table
+from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data.files import write_text
 
 _SHOWN = 8
