@@ -235,7 +235,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [*TEXTS, *ASKED, "begins ends 0 1 2 3 4 5"]
     for task in ("encoder", "masked-lm", "sequence-classification", "causal-lm", "seq2seq"):
         family = {"causal-lm": "llama", "seq2seq": "t5"}.get(task, "bert")
-        write_model(folder / task, family, task, texts=words)  # type: ignore[arg-type]
+        head = {"num_labels": 1} if task == "sequence-classification" else {}
+        write_model(folder / task, family, task, texts=words, **head)  # type: ignore[arg-type]
     return folder
 
 

@@ -28,9 +28,18 @@ PLAIN = collection()
 test_bi_encoder = contract("trainee/bi-encoder")
 test_sparse = contract("trainee/sparse")
 test_cross_encoder = contract("trainee/cross-encoder")
+
 test_multi_vector = contract("trainee/multi-vector", options={"query_tokens": 16})
 test_masked_lm = contract("trainee/masked-lm", options={"reads": "both"})
 test_causal_lm = contract("trainee/causal-lm")
+
+
+def test_a_head_of_several_scores_is_no_cross_encoder_to_begin_from(tmp_path: Path) -> None:
+    context = Context(tmp_path / "store", device="cpu", offline=True)
+    folder = write_model(tmp_path / "two", task="sequence-classification", texts=["a cat"])
+    with pytest.raises(UsageError, match="gives 2 scores a pair"):
+        load_trainee(context, Model(kind="cross-encoder", base=str(folder)), torch.device("cpu"), tmp_path / "scratch")
+
 
 PLUGIN = '''
 """A kind of model that ranks a whole list at once, and an objective that only it can serve."""

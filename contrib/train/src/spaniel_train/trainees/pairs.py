@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from spaniel import Context
+from spaniel import Context, UsageError
+from spaniel_neural.files import read_config
 from torch import Tensor, nn
 
 from spaniel_train.batch import Batch, Outputs
@@ -61,7 +62,17 @@ class CrossEncoderMaker:
         refuse(spec, "cross-encoder", "pooling", "similarity", "documents", "prompts")
 
     def load(self, spec: Model, folder: Path, device: torch.device) -> Trainee:
-        """Load a folder of sentence-transformers or transformers; a head that it lacks starts at random."""
+        """Load a folder of sentence-transformers or transformers; a head that it lacks starts at random.
+
+        Raises:
+            UsageError: the folder holds none, or one that gives several scores a pair.
+        """
+        scores = _scores_of(folder)
+        if scores not in (None, 1):
+            raise UsageError(
+                f"model: {folder} gives {scores} scores a pair, and a cross-encoder that is trained gives one: begin from "
+                "a model without that head"
+            )
         model = load_whole(
             "CrossEncoder",
             folder,
@@ -72,3 +83,14 @@ class CrossEncoderMaker:
         )
         finish(spec, model, whole=["classifier"])
         return CrossEncoderTrainee(model)
+
+
+def _scores_of(folder: Path) -> int | None:
+    """Return how many scores a pair the head of a folder of transformers gives; ``None`` where it has no head."""
+    if not (folder / "config.json").is_file():
+        return None
+    config = read_config(folder)
+    if not any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
+        return None
+    # transformers leaves out what is its default, two labels.
+    return len(config.get("id2label") or "01")
