@@ -100,6 +100,11 @@ BENCHMARKS = {
         "All but the scorer, beside the formulas query by query.",
         (("anncur_rounds.py",),),
     ),
+    "cf-cam": Benchmark(
+        "Class activation maps",
+        "Each method on a real image network and on a text, beside Grad-CAM.",
+        (("cf_cam_maps.py",),),
+    ),
     "inference-free-sparse": Benchmark(
         "Sparse retrieval without query inference",
         "Query latency beside BM25 on the same collection.",
