@@ -17,7 +17,7 @@ rm -rf "$out/wheels" "$out/base" "$out/alone"
 failed=""
 for name in "$@"; do
 	rm -rf "$out/alone"
-	cp -a "$out/base" "$out/alone"
+	cp -al "$out/base" "$out/alone" # pip replaces files and changes none
 	"$out/alone/bin/python" -m pip install -qq --find-links "$out/wheels" "spaniel-$name"
 	echo "== spaniel-$name, beside $("$out/alone/bin/python" -m pip list 2>/dev/null | grep -c '^spaniel-') distributions of ours"
 	"$out/alone/bin/python" -m pip check && "$out/alone/bin/python" -m spaniel plugins check || failed="$failed $name"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from spaniel import ArtifactError, Context, PluginError, UsageError
+from spaniel.testing import Cli
 from spaniel_search.budget import parse_budget
 from spaniel_search.config import Budget
 from spaniel_search.evaluations import Evaluations
@@ -185,6 +186,29 @@ def test_a_proxy_can_be_searched_for_and_roles_are_checked(tmp_path: Path) -> No
         search(context, Plan(SPACE, "count", Budget(candidates=3)), objective)
     with pytest.raises(UsageError, match="does not count 'flops'; it counts stages"):
         ProxyObjective(context, SPACE, "count(what=flops)").score(objective.space.sample(context.rng("x")), 1.0)
+
+
+def test_the_command_walks_and_says_how_much_of_it_is_size(run_cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "best.json"
+    arguments = ("walk", SPACE, "count(what=components, direction=minimise)", "--strategy", "random", "--budget", "24")
+    made = run_cli(*arguments, "--batch", "8", "-o", str(out), "--json").json
+    assert json.loads(out.read_text()) == made["candidate"]
+    assert made["score"] == -made["sizes"]["components"] == -1
+    assert made["agreements"]["components"] == {
+        "tau": -1.0,
+        "larger": pytest.approx(made["agreements"]["components"]["larger"]),
+    }
+    assert 0 < made["agreements"]["components"]["larger"] < 1
+    heights = [one["best"] for one in made["generations"]]
+    assert len(heights) == 3
+    assert heights == sorted(heights)
+    assert sum(one["scored"] for one in made["generations"]) == made["tried"]
+    shown = run_cli(*arguments, "--batch", "8").stdout
+    assert "tau-b with scores" in shown
+    assert "the budget of 24 candidates is used up" in shown
+    wrong = run_cli("walk", "random", "count")
+    assert wrong.exit_code == 2
+    assert "a space is needed" in wrong.stderr
 
 
 def test_processes_change_nothing(tmp_path: Path) -> None:

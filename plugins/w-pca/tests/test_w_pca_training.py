@@ -281,11 +281,11 @@ def test_from_search_to_an_encoder_that_searches(run_cli: Cli, teacher: Path, te
     options = {**SMALL, "layers": 2, "data": str(texts), "batch_size": 4, "seq_len": 12}
     space = str(Stage("nlu-bert-mobilebert", **options, max_params=11_000, count_embeddings=False))
     best = tmp_path / "best.json"
-    ran = run_cli("architectures", "search", "--space", space, "--budget", "24", "--batch", "8",
+    ran = run_cli("walk", space, "w-pca", "--budget", "24", "--batch", "8",
                   "--strategy", "genetic(population=8, parents=3, redraw=5)", "-o", str(best), "--json")  # fmt: skip
     assert ran.exit_code == 0, ran.stderr
     assert ran.json["candidate"] == json.loads(best.read_text())
-    assert ran.json["counts"]["counted"] <= 11_000
+    assert ran.json["sizes"]["counted"] <= 11_000
     assert sum(one["scored"] for one in ran.json["generations"]) == ran.json["tried"] == 24
     heights = [one["best"] for one in ran.json["generations"]]
     assert heights == sorted(heights)

@@ -66,4 +66,5 @@ def search_space() -> Iterator[Component]:
 @hookimpl
 def commands() -> Iterator[Command]:
     yield Command("explore", "spaniel_search.cli:explore", "fill the holes of a pipeline with what works best")
+    yield Command("walk", "spaniel_search.cli:walk", "find the candidate of a space that a proxy likes best")
     yield Command("correlate", "spaniel_search.cli:correlate", "show how well cheap scores rank candidates")

@@ -1,23 +1,29 @@
-"""``spaniel explore`` and ``spaniel correlate``."""
+"""``spaniel explore``, ``spaniel walk`` and ``spaniel correlate``."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import on_error_option, running, running_options
+from spaniel.cli.common import check_output, on_error_option, running, running_options
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data import OnError
+from spaniel.data.files import write_text
 from spaniel.evaluation import cost_line
 
 from spaniel_search.budget import parse_budget
 from spaniel_search.exploring import Exploration, Explored, remove_losers
 from spaniel_search.exploring import explore as explore_pipelines
+from spaniel_search.finding import Found
 from spaniel_search.pipelines.objective import KEPT
+from spaniel_search.searching import Plan
+
+_SHOWN = 8
 
 
 @click.command()
@@ -157,6 +163,88 @@ def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> No
     click.echo(f"trials and plots are in {found.artifact.path}")
     if report is not None:
         click.echo(f"wrote {report}")
+
+
+@click.command()
+@click.argument("space", metavar="SPACE")
+@click.argument("proxy", metavar="PROXY")
+@click.option("--strategy", default="ageing-evolution", show_default=True, help="Strategy, with its options.")
+@click.option(
+    "--budget",
+    multiple=True,
+    default=("200",),
+    show_default=True,
+    help="What may be spent: 200, 10min; repeatable.",
+)
+@click.option("--batch", type=click.IntRange(1), default=10, show_default=True, help="Candidates scored at a time.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that score candidates; the result does not depend on it.",
+)
+@click.option(
+    "-o", "--output", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write the candidate to."
+)
+@json_option
+@running_options
+@click.pass_obj
+def walk(
+    state: State,
+    /,
+    space: str,
+    proxy: str,
+    strategy: str,
+    budget: tuple[str, ...],
+    batch: int,
+    processes: int,
+    out: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Walk SPACE for the candidate that PROXY likes best, and say how much of that is its size.
+
+    \b
+    spaniel walk "nlu-bert-mobilebert(max_params=15700000)" w-pca --strategy "genetic(redraw=10)" -o best.json
+    """
+    from spaniel_search.finding import find
+
+    check_output(out)
+    plan = Plan(space, strategy, parse_budget(budget), batch, processes)
+    with running(state, **settings) as context:
+        found = find(context, plan, proxy)
+    if out is not None:
+        with write_text(out) as file:
+            json.dump(found.candidate, file)
+            file.write("\n")
+    if as_json:
+        print_json(found.to_json())
+        return
+    _print_walk(found)
+    if out is not None:
+        click.echo(f"wrote {out}")
+
+
+def _print_walk(found: Found) -> None:
+    shown = found.generations
+    if len(shown) > _SHOWN:
+        step = -(-len(shown) // _SHOWN)
+        shown = [*shown[:-1:step], shown[-1]]
+    rows = [[str(one.number), str(one.scored), str(one.repeated), f"{one.best:,.6g}"] for one in shown]
+    print_table(["generation", "scored", "repeated", "best so far"], rows)
+    click.echo(f"\nbest  {json.dumps(found.candidate, ensure_ascii=False)}")
+    failed = f", {found.result.failed} failed" if found.result.failed else ""
+    click.echo(f"{found.result.tried} candidates tried{failed}; {found.result.ended}")
+    if not found.sizes:
+        return
+    sizes = [
+        [name, f"{value:,.6g}", "–" if (tau := found.agreements[name].tau) is None else f"{tau:+.3f}",
+         f"{found.agreements[name].larger:.0%}"]
+        for name, value in found.sizes.items()
+    ]  # fmt: skip
+    click.echo()
+    print_table(["size", "of the best", "tau-b with scores", "larger than the best"], sizes)
 
 
 @click.command()

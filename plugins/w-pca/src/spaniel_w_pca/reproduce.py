@@ -16,9 +16,10 @@ from spaniel.evaluation import evaluate
 from spaniel.reproduction import Finding, Reproduction
 from spaniel.system import Task, open_task
 from spaniel_neural.taps import FFN_BEFORE, MASK, SYNAPSES
+from spaniel_search.config import Budget
 from spaniel_search.correlation import correlate
-
-from spaniel_w_pca.searching import find
+from spaniel_search.finding import find
+from spaniel_search.searching import Plan
 
 TEACHER = "sentence-transformers/all-MiniLM-L6-v2"
 MEASURE = "nDCG@10"
@@ -104,7 +105,7 @@ def _learn(context: Context, session: Context, task: Task, collection: str, fold
     strategy = f"genetic(population={POPULATION}, parents=5, redraw=10, patience=10)"
 
     def search(by: str, how: str = strategy) -> Any:
-        return find(session, str(stage), by, strategy=how, candidates=budget, batch=POPULATION)
+        return find(session, Plan(str(stage), how, Budget(candidates=budget), batch=POPULATION), by)
 
     walks = {"w-pca": search("w-pca"), "v-pca": search("v-pca"), "parameters": search("count(what=counted)")}
     order = sorted(range(SAMPLES), key=lambda at: scores[at])
