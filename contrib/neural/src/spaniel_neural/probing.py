@@ -141,7 +141,7 @@ def _tokenizer(context: Context, config: ProbeConfig, vocabulary: int, corpus: C
 
         folder = find_model(config.tokenizer) or download_model(config.tokenizer, offline=context.offline)
         return context.remember(f"tokenizer {folder}", lambda: AutoTokenizer.from_pretrained(folder))
-    from spaniel_neural.testing import word_tokenizer
+    from spaniel_neural.words import word_tokenizer
 
     def make() -> Any:
         texts = corpus.contents(list(range(min(len(corpus), _WORDS_FROM))))

@@ -2,6 +2,6 @@
 
 from spaniel_neural.testing.convolutions import TinyConvNet
 from spaniel_neural.testing.models import TINY, write_model
-from spaniel_neural.testing.tokenizers import word_tokenizer, write_tokenizer
+from spaniel_neural.words import word_tokenizer, write_tokenizer
 
 __all__ = ["TINY", "TinyConvNet", "word_tokenizer", "write_model", "write_tokenizer"]

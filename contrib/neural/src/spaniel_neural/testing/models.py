@@ -10,7 +10,7 @@ import torch
 from spaniel import UsageError
 
 from spaniel_neural.loading import Task, class_for, quietly
-from spaniel_neural.testing.tokenizers import write_tokenizer
+from spaniel_neural.words import write_tokenizer
 
 HIDDEN, LAYERS, HEADS, INNER, POSITIONS = 32, 2, 4, 64, 64
 SPREAD = 0.3
