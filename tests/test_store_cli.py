@@ -39,6 +39,10 @@ def test_list(store: Store) -> None:
     assert lines[1].split()[:6] == [large.address[:12], "index", "spaniel-x/x", "1.0", "2.5", "MB"]
     assert lines[2].split()[:6] == [small.address[:12], "index", "spaniel-x/x", "1.0", "1.5", "kB"]
     assert lines[3] == f"2 in {store.root}, 2.5 MB"
+    (store.root / "scores").mkdir()
+    (store.root / "scores" / "a").write_bytes(bytes(1500))
+    assert store.remembered()["scores"] == 1500
+    assert "made again where they are removed: scores 1.5 kB" in call(store, "list").stdout
 
 
 def test_list_by_age_shows_the_newest_first(store: Store) -> None:

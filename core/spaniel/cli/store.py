@@ -61,6 +61,10 @@ def list_(opened: Store, sort: str, as_json: bool) -> None:
         if entry.fault:
             click.secho(entry.fault, fg="red", err=True)
     click.echo(f"{len(entries)} in {opened.root}, {human_bytes(sum(entry.bytes for entry in entries))}")
+    remembered = opened.remembered()
+    if remembered:
+        listed = ", ".join(f"{name} {human_bytes(size)}" for name, size in remembered.items())
+        click.echo(f"beside them, made again where they are removed: {listed}")
 
 
 @store.command()

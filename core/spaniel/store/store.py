@@ -32,6 +32,13 @@ def default_root() -> Path:
     return Path(user_data_dir("spaniel")) / "store"
 
 
+_OWN = ("artifacts", "drafts", "locks", "stamps", "format")
+
+
+def _size(path: Path) -> int:
+    return sum(one.stat().st_size for one in (path.rglob("*") if path.is_dir() else (path,)) if one.is_file())
+
+
 class Store:
     """A folder of artifacts, which several processes may use at once.
 
@@ -96,6 +103,17 @@ class Store:
     def list(self) -> Iterator[Entry]:
         """Yield artifacts by address, damaged ones too, then unfinished builds; nothing is verified."""
         return list_entries(self.root)
+
+    def remembered(self) -> dict[str, int]:
+        """Return what lies beside the artifacts (scores, measurements, digests), and is made again where it is removed.
+
+        Returns:
+            name in the store's folder → bytes.
+        """
+        if not self.root.is_dir():
+            return {}
+        others = (path for path in sorted(self.root.iterdir()) if path.name not in _OWN)
+        return {path.name: size for path in others if (size := _size(path))}
 
     def resolve(self, prefix: str) -> str:
         """Return the one address in the store that begins with ``prefix``; unfinished builds count, too.
