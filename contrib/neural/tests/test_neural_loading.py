@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from spaniel import Context, UsageError
+from spaniel import Context, PluginError, UsageError
 from spaniel_neural import locating
 from spaniel_neural.batching import run_batches, tokenize
 from spaniel_neural.devices import autocast, choose_device, has_bfloat16
@@ -225,3 +225,36 @@ def test_word_tokenizers() -> None:
     with pytest.raises(UsageError, match="it can be bert"):
         write_model(Path("unused"), "gpt")
     assert torch.equal(TinyConvNet(seed=3).classifier.weight, TinyConvNet(seed=3).classifier.weight)
+
+
+def test_families_that_a_distribution_brings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import CONFIG_MAPPING
+
+    packages, folder = tmp_path / "packages", write_model(tmp_path / "model", texts=["a cat"])
+    info = packages / "foreign-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[spaniel_neural.families]\nforeign-bert = foreign_family\nbroken-bert = no_such_module\n"
+    )
+    (packages / "foreign_family.py").write_text(
+        "from transformers import AutoConfig, AutoModel, BertConfig, BertModel\n"
+        "class ForeignConfig(BertConfig):\n    model_type = 'foreign-bert'\n"
+        "class ForeignModel(BertModel):\n    config_class = ForeignConfig\n"
+        "AutoConfig.register('foreign-bert', ForeignConfig)\nAutoModel.register(ForeignConfig, ForeignModel)\n"
+    )
+    monkeypatch.syspath_prepend(str(packages))
+
+    def call_it(name: str) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": name}))
+
+    call_it("foreign-bert")
+    assert "foreign-bert" not in CONFIG_MAPPING
+    assert type(load_transformer(folder, device="cpu").model).__name__ == "ForeignModel"
+    call_it("broken-bert")
+    with pytest.raises(PluginError, match="foreign: its family of models 'broken-bert' cannot be imported"):
+        load_transformer(folder, device="cpu")
+    call_it("unheard-of")
+    with pytest.raises(UsageError, match="cannot be loaded"):
+        load_transformer(folder, device="cpu")

@@ -21,7 +21,6 @@ from spaniel_train.recipe import Model
 from spaniel_train.rows import Row, to_lines
 from spaniel_train.steps import Gradients
 from spaniel_w_pca.distillation import LayerwiseKd, PredictionKd, dist
-from spaniel_w_pca.encoder import NluSentenceEncoder
 from spaniel_w_pca.features import Way, shown_by, teacher_layer
 from spaniel_w_pca.folder import reduced_words, write_encoder
 from spaniel_w_pca.learning import LAYERS, TEACHER, LayerwiseTrainee
@@ -221,7 +220,7 @@ def test_folders_load_in_other_libraries(context: Context, student: Path) -> Non
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModel, AutoTokenizer
 
-    ours: NluSentenceEncoder = context.create("encode", Stage("nlu-encoder", model=str(student)))
+    ours: Any = context.create("encode", Stage("sentence-transformer", model=str(student)))
     made = ours.encode(TEXTS, "document")["dense"].values
     theirs = SentenceTransformer(str(student), device="cpu").encode(TEXTS)
     assert np.abs(made - theirs).max() < 1e-5
@@ -246,7 +245,7 @@ def test_folders_hold_what_the_space_builds(context: Context, student: Path) -> 
 
 
 def test_padding_and_batches_change_no_vector(context: Context, student: Path) -> None:
-    encoder: Any = context.create("encode", Stage("nlu-encoder", model=str(student)))
+    encoder: Any = context.create("encode", Stage("sentence-transformer", model=str(student)))
     together = encoder.encode(TEXTS, "query")["dense"].values
     alone = np.concatenate([encoder.encode([text], "query")["dense"].values for text in TEXTS])
     assert np.abs(together - alone).max() < 1e-5
@@ -322,7 +321,7 @@ def test_from_search_to_an_encoder_that_searches(run_cli: Cli, teacher: Path, te
         names = list(file.keys())
         assert not any("distillation" in name for name in names), "projections are not saved"
     model = json.dumps(str(tmp_path / "trained"))
-    found = run_cli("run", f"dense(encoder=nlu-encoder(model={model}), k=3)", str(texts), "--json")
+    found = run_cli("run", f"dense(encoder=sentence-transformer(model={model}), k=3)", str(texts), "--json")
     assert found.exit_code == 0, found.stderr
 
 

@@ -14,6 +14,7 @@ from spaniel import UsageError
 from spaniel_neural.batching import Batch, run_batches, tokenize
 from spaniel_neural.content import ContentCache, Kept, content_keys
 from spaniel_neural.devices import Dtype
+from spaniel_neural.families import know_family
 from spaniel_neural.files import transformer_digest
 from spaniel_neural.loading import Transformer, load_for
 from spaniel_neural.locating import download_model
@@ -100,6 +101,7 @@ class HiddenStates:
 def _text_config(folder: Path) -> Any:
     from transformers import AutoConfig
 
+    know_family(folder)
     try:
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True).get_text_config()
     except (OSError, ValueError, KeyError) as error:

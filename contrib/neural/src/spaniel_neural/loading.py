@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from spaniel import UsageError
 
 from spaniel_neural.devices import Dtype, autocast, choose_device, weights_dtype
+from spaniel_neural.families import know_family
 from spaniel_neural.files import read_config, read_json, weights
 from spaniel_neural.locating import download_model
 
@@ -127,6 +128,7 @@ def load_transformer(
     chosen = device if isinstance(device, torch.device) else choose_device(device)
     config = read_config(folder)
     weights(folder)
+    know_family(folder)
     _refuse_code(folder, config)
     from transformers import AutoTokenizer
 

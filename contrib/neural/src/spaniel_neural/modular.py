@@ -128,7 +128,9 @@ def load_modular(
     from safetensors import SafetensorError
 
     from spaniel_neural.devices import weights_dtype
+    from spaniel_neural.families import know_family
 
+    know_family(folder)
     try:
         model: Any = getattr(sentence_transformers, kind)(
             str(folder),

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from spaniel import UsageError
+from spaniel_neural.families import know_family
 from spaniel_neural.files import read_config, weights
 from spaniel_neural.loading import quietly
 from spaniel_neural.modular import modules_of
@@ -109,6 +110,7 @@ def empty_model(folder: Path) -> Any:
     import transformers as _transformers
 
     transformers: Any = _transformers  # many of its functions have no types
+    know_family(folder)
     config = transformers.AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     names = list(config.architectures or ())
     chosen: Any = getattr(transformers, names[0], None) if names else None

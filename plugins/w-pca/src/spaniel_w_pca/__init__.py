@@ -42,18 +42,6 @@ def search_space() -> Iterator[Component]:
     )
 
 
-@hookimpl
-def encode() -> Iterator[Component]:
-    yield Component(
-        "nlu-encoder",
-        config="spaniel_dense.config:SentenceEncoderConfig",
-        factory=f"{_PACKAGE}.encoder:NluSentenceEncoder",
-        summary="an encoder that was found in the space `nlu-bert-mobilebert`, from its folder",
-        paper=_PAPER,
-        gives=("dense",),
-    )
-
-
 @hookimpl(optionalhook=True)
 def trainee() -> Iterator[Component]:
     yield Component(

@@ -1,6 +1,7 @@
 """The encoders of the space as a family of transformers; importing this room makes transformers know it.
 
-``import spaniel_w_pca.family`` and then ``AutoModel.from_pretrained(folder)`` or ``SentenceTransformer(folder)``.
+Spaniel imports it where a folder is of this family; elsewhere ``import spaniel_w_pca.family``, and then
+``AutoModel.from_pretrained(folder)`` or ``SentenceTransformer(folder)``.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def _distilled(session: Context, task: Task, space: Any, candidate: Any, rows: P
             "seed": session.seed,
         }
         Training(session, Recipe.model_validate_json(json.dumps(content)), made).run()
-    return measured(session, task, f"dense(encoder=nlu-encoder(model={json.dumps(str(out))}), k=10)")
+    return measured(session, task, f"dense(encoder=sentence-transformer(model={json.dumps(str(out))}), k=10)")
 
 
 def measured(session: Context, task: Task, pipeline: str) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from spaniel import UsageError
+from spaniel_neural.families import know_family
 from spaniel_neural.loading import quietly
 from torch import Tensor
 
@@ -60,6 +61,7 @@ def load_whole(kind: str, folder: Path, name: str, **options: Any) -> Any:
     """
     import sentence_transformers
 
+    know_family(folder)
     try:
         return getattr(sentence_transformers, kind)(
             str(folder), device="cpu", model_kwargs=dict(_WEIGHTS), **_SAFE, **options
@@ -76,6 +78,7 @@ def load_transformer_module(folder: Path, name: str, **options: Any) -> Any:
     """
     from sentence_transformers.base.modules import Transformer
 
+    know_family(folder)
     parts = {"model_kwargs": {**_WEIGHTS, **_SAFE}, "config_kwargs": _SAFE, "processor_kwargs": _SAFE}
     try:
         return Transformer(str(folder), **parts, **options)
