@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -20,6 +22,26 @@ def on_files(files: Any, config: Any) -> Any:
     for path, text in pages(load_registry()).items():
         files.append(File.generated(config, path, content=text))
     return files
+
+
+MEASURED = "<!-- the section of this name in the distribution's README -->"
+"""Stands in a plugin's page where what was measured is shown, so that figures are written once."""
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Fill in what a plugin's README says was measured."""
+    if MEASURED not in markdown:
+        return markdown
+    readme = Path(config.docs_dir).parent / "plugins" / Path(page.file.src_uri).stem / "README.md"
+    return markdown.replace(MEASURED, section(readme.read_text(encoding="utf-8"), "Measured"))
+
+
+def section(text: str, title: str) -> str:
+    """Return what stands below a heading of the second level, up to the next one."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"there is no section {title}")
+    return found[1].strip()
 
 
 def pages(registry: Registry) -> dict[str, str]:
