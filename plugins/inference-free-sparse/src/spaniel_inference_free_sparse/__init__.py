@@ -112,7 +112,7 @@ def experiments() -> Iterator[Experiment]:
         f"{_HERE}reproduce:run",
         "IDF in the training's scores beats plain FLOPS at equal sparsity; an ensemble teaches better than its members",
         _PAPER,
-        minutes=11,
+        minutes=9,
         collection="python-docs",
         extra="reproduce",
     )

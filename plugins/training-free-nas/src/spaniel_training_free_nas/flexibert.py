@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spaniel.protocols import Axis
+from spaniel_neural.tapping import ModelSpace
 
 from spaniel_training_free_nas import architectures
 from spaniel_training_free_nas.architectures import GENES, Candidate
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from spaniel_training_free_nas.config import FlexiBertConfig
 
 
-class FlexiBert:
+class FlexiBert(ModelSpace):
     """Samples, changes, counts, builds and runs encoders; see :mod:`spaniel_neural.taps` for what a run shows.
 
     Attributes:
@@ -26,11 +27,12 @@ class FlexiBert:
             number of feed-forward linears.
     """
 
+    config: FlexiBertConfig
+
     def __init__(self, config: FlexiBertConfig, context: Context) -> None:
         if config.compat:
             config = config.model_copy(update={"train_mode": True, "mask_padding": False, "readout": "sum"})
-        self.config = config
-        self.context = context
+        super().__init__(config, context)
         self._values: list[tuple[Any, ...]] = [config.hidden, config.layers]
         self._values += [values for _ in range(max(config.layers)) for values in architectures.choices(config).values()]
         names = ["hidden", "layers", *(f"{gene} {at + 1}" for at in range(max(config.layers)) for gene in GENES)]
@@ -92,19 +94,6 @@ class FlexiBert:
 
         self.validate(candidate)
         return fresh(lambda: self._model(candidate), seed, self.config.std)
-
-    def forward(self, candidate: Any, seed: int, taps: Sequence[str]) -> dict[str, Any]:
-        """Build a candidate, run it once on the texts of ``config.data``, and return what each tap saw."""
-        from spaniel_neural.devices import choose_device
-        from spaniel_neural.probing import probe
-        from spaniel_neural.taps import see
-
-        config, device = self.config, choose_device(self.context.device)
-        ids, mask = probe(self.context, config, config.vocab_size)
-        model = self.build(candidate, seed).to(device)
-        return see(
-            model, ids.to(device), mask.to(device), taps, seed, readout=config.readout, train_mode=config.train_mode
-        )
 
     def place(self, candidate: Any) -> list[float]:
         """Return the point of a candidate; axes of blocks that it does not have are 0."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from spaniel_neural.tapping import ModelSpace
 
 from spaniel_training_free_nas import cells, recipes
 from spaniel_training_free_nas.recipes import INPUT, SEEDS, Recipe
@@ -17,16 +18,17 @@ if TYPE_CHECKING:
     from spaniel_training_free_nas.config import RnnCellsConfig
 
 
-class RnnCells:
+class RnnCells(ModelSpace):
     """Samples, changes, counts, builds and runs recurrent networks; recipes of NAS-Bench-NLP are candidates as they are.
 
     Attributes:
         seeds: the cells of Elman's network, the GRU and the LSTM, to begin a walk with.
     """
 
+    config: RnnCellsConfig
+
     def __init__(self, config: RnnCellsConfig, context: Context) -> None:
-        self.config = config
-        self.context = context
+        super().__init__(config, context)
         self.limits = cells.Limits(config.nodes, config.states, config.bounded)
         self.seeds: Mapping[str, Recipe] = {
             name: recipe
@@ -108,16 +110,3 @@ class RnnCells:
         self.validate(candidate)
         config = self.config
         return fresh_recurrent(candidate, config.layers, config.vocab_size, config.embedding, config.hidden, seed)
-
-    def forward(self, candidate: Any, seed: int, taps: Sequence[str]) -> dict[str, Any]:
-        """Build a candidate, run it once on the texts of ``config.data``, and return what each tap saw."""
-        from spaniel_neural.devices import choose_device
-        from spaniel_neural.probing import probe
-        from spaniel_neural.taps import see
-
-        config, device = self.config, choose_device(self.context.device)
-        ids, mask = probe(self.context, config, config.vocab_size)
-        model = self.build(candidate, seed).to(device)
-        return see(
-            model, ids.to(device), mask.to(device), taps, seed, readout=config.readout, train_mode=config.train_mode
-        )

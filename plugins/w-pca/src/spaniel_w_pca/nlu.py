@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spaniel.protocols import Axis
+from spaniel_neural.tapping import ModelSpace
 
 from spaniel_w_pca import arrays
 from spaniel_w_pca.arrays import Candidate
@@ -19,17 +20,18 @@ if TYPE_CHECKING:
     from spaniel_w_pca.network import Layer, Sizes
 
 
-class NluSpace:
+class NluSpace(ModelSpace):
     """Samples, changes, counts, builds and runs encoders; see :mod:`spaniel_neural.taps` for what a run shows.
 
     Attributes:
         axes: the sort of each block.
     """
 
+    config: NluConfig
+
     def __init__(self, config: NluConfig, context: Context) -> None:
         arrays.check_limit(config)
-        self.config = config
-        self.context = context
+        super().__init__(config, context)
         self.axes = tuple(Axis(f"block {at + 1}", arrays.codes(config), ordered=False) for at in range(config.layers))
 
     # Candidates
@@ -132,24 +134,24 @@ class NluSpace:
         """
         from spaniel_neural.devices import choose_device
         from spaniel_neural.probing import probe
-        from spaniel_neural.taps import MASK, OUTPUT, OUTPUTS, PARAMETERS, check_taps, see
+        from spaniel_neural.taps import MASK, OUTPUT, OUTPUTS, PARAMETERS, check_taps
 
         from spaniel_w_pca.proxies import BOTTLENECKS
 
-        config, device = self.config, choose_device(self.context.device)
+        config = self.config
         check_taps(self.taps, taps, type(self).__name__)
         self.validate(candidate)
-        ids, mask = (one.to(device) for one in probe(self.context, config, config.vocab_size))
         own = {
             BOTTLENECKS: [layer.family == "mobilebert" for layer in self.layers(candidate)],
             PARAMETERS: arrays.counted(config, candidate),
         }
         asked = [name for name in taps if name not in own]
         if config.shared and not config.train_mode and {*asked} <= {*OUTPUTS, OUTPUT, MASK}:
+            device = choose_device(self.context.device)
+            ids, mask = (one.to(device) for one in probe(self.context, config, config.vocab_size))
             seen = self._prefixes.see(self.layers(candidate), ids, mask, asked, seed)
         else:
-            model = self.build(candidate, seed).to(device)
-            seen = see(model, ids, mask, asked, seed, readout=config.readout, train_mode=config.train_mode)
+            seen = super().forward(candidate, seed, asked)
         return {name: own.get(name, seen.get(name)) for name in taps}
 
     @cached_property
