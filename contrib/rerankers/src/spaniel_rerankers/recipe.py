@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -190,25 +189,15 @@ class _Builder:
 
     def _save(self, transformer: Transformer, draft: Draft) -> None:
         """Write the model as sentence-transformers' CrossEncoder reads it; the checkpoints go."""
+        from spaniel_neural.loading import quietly
+
         model, tokenizer = transformer.model, transformer.tokenizer
         model.config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity"}
         tokenizer.model_max_length = self.config.max_length
-        _quietly_save(model, draft.path)
+        with quietly():
+            model.save_pretrained(draft.path)
         tokenizer.save_pretrained(draft.path)
         folder = draft.path / _CHECKPOINTS
         for file in sorted(folder.iterdir()):
             file.unlink()
         folder.rmdir()
-
-
-def _quietly_save(model: Any, folder: Path) -> None:
-    from transformers.utils import logging as _logging
-
-    logging: Any = _logging  # its functions have no types
-    bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model.save_pretrained(folder)
-    finally:
-        if bar:
-            logging.enable_progress_bar()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from spaniel import Context
 from spaniel_neural.batching import make_batch
-from spaniel_neural.loading import Transformer, load_transformer
+from spaniel_neural.loading import Transformer, load_transformer, quietly
 from spaniel_train.models import Item, Trainee, refuse
 from spaniel_train.protocols import Evaluates
 from spaniel_train.recipe import Model
@@ -57,8 +57,9 @@ class EmbCrossEncoderTrainee(CrossEncoderTrainee):
 
     def save(self, folder: Path) -> None:
         """Write model and tokenizer as transformers loads them."""
-        self.model.save_pretrained(folder)
-        self.transformer.tokenizer.save_pretrained(folder)
+        with quietly():
+            self.model.save_pretrained(folder)
+            self.transformer.tokenizer.save_pretrained(folder)
 
 
 class EmbCrossEncoderMaker:

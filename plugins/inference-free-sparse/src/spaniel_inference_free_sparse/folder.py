@@ -51,6 +51,8 @@ class InferenceFree:
         Raises:
             UsageError: the folder holds no such model, or no table is named and it has none.
         """
+        from spaniel_neural.loading import quietly
+
         c = self.config
         source = read_folder(model)
         staged = out / ".model"
@@ -64,7 +66,8 @@ class InferenceFree:
         weights[: len(table)] = table[:width]
         off = _switch_off(network, tokenizer, live)
         encoder = _assemble(staged, network, weights, c)
-        encoder.save_pretrained(str(out), create_model_card=False)
+        with quietly():
+            encoder.save_pretrained(str(out), create_model_card=False)
         write_table(weights, tokenizer, out / "idf.json")
         shutil.rmtree(staged)
         return {
