@@ -93,7 +93,7 @@ BENCHMARKS = {
     "train": Benchmark(
         "Training",
         "Steps of the loop beside sentence-transformers' trainer on the same model, rows and batches; optimizer state.",
-        (("train.py", "--steps", "20"),),
+        (("train.py", "--steps", "5"),),
     ),
     "anncur": Benchmark(
         "Search under a budget of calls",
