@@ -27,7 +27,7 @@ def experiments() -> Iterator[Experiment]:
         "spaniel_omp_tokenizer.reproduce:run",
         "with another model's tokenizer a model stays nearest to what it was when new tokens are sparse combinations",
         _PAPER,
-        minutes=9.0,
+        minutes=4,
         collection="python-docs",
         extra="reproduce",
     )

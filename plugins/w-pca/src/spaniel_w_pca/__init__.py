@@ -90,7 +90,7 @@ def experiments() -> Iterator[Experiment]:
         f"{_PACKAGE}.reproduce:run",
         claim="principal components and size, in one pass without gradients, find small encoders that learn best",
         paper=_PAPER,
-        minutes=8,
+        minutes=7,
         collection="python-docs",
         extra="reproduce",
     )
