@@ -1,4 +1,4 @@
-"""Class activation maps: what each costs beside Grad-CAM, on a real network and a real image or text.
+"""Class activation maps: what each costs beside Grad-CAM, on a real network that reads an image of noise, and on a text.
 
     python benchmarks/cf_cam_maps.py
     python benchmarks/cf_cam_maps.py --json

@@ -34,6 +34,19 @@ def pages(registry: Registry) -> dict[str, str]:
     return made
 
 
+def test_every_plugin_has_a_page_with_what_its_readme_measured() -> None:
+    spec = importlib.util.spec_from_file_location("docs_pages", ROOT / "tools" / "docs_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    plugins = [path.parent for path in sorted(ROOT.glob("plugins/*/pyproject.toml"))]
+    assert plugins
+    for plugin in plugins:
+        assert module.MEASURED in (ROOT / "docs" / "plugins" / f"{plugin.name}.md").read_text(encoding="utf-8")
+        assert module.section((plugin / "README.md").read_text(encoding="utf-8"), "Measured")
+
+
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented(hook: str, pages: dict[str, str]) -> None:
     assert inspect.getdoc(getattr(hookspecs, hook))

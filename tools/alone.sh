@@ -17,7 +17,8 @@ rm -rf "$out/wheels" "$out/base" "$out/alone"
 failed=""
 for name in "$@"; do
 	rm -rf "$out/alone"
-	cp -al "$out/base" "$out/alone" # pip replaces files and changes none
+	# pip replaces files and changes none, so that links serve where there are any.
+	cp -al "$out/base" "$out/alone" 2>/dev/null || { rm -rf "$out/alone"; cp -a "$out/base" "$out/alone"; }
 	"$out/alone/bin/python" -m pip install -qq --find-links "$out/wheels" "spaniel-$name"
 	echo "== spaniel-$name, beside $("$out/alone/bin/python" -m pip list 2>/dev/null | grep -c '^spaniel-') distributions of ours"
 	"$out/alone/bin/python" -m pip check && "$out/alone/bin/python" -m spaniel plugins check || failed="$failed $name"

@@ -194,10 +194,7 @@ def test_the_command_walks_and_says_how_much_of_it_is_size(run_cli: Cli, tmp_pat
     made = run_cli(*arguments, "--batch", "8", "-o", str(out), "--json").json
     assert json.loads(out.read_text()) == made["candidate"]
     assert made["score"] == -made["sizes"]["components"] == -1
-    assert made["agreements"]["components"] == {
-        "tau": -1.0,
-        "larger": pytest.approx(made["agreements"]["components"]["larger"]),
-    }
+    assert made["agreements"]["components"]["tau"] == -1.0
     assert 0 < made["agreements"]["components"]["larger"] < 1
     heights = [one["best"] for one in made["generations"]]
     assert len(heights) == 3

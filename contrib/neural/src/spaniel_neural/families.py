@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from spaniel import PluginError
+from spaniel import PluginError, UsageError
 
 from spaniel_neural.files import read_json
 
@@ -24,8 +24,11 @@ def know_family(folder: Path) -> None:
     """
     from transformers import CONFIG_MAPPING
 
-    for path in (folder / "config.json", *sorted(folder.glob("*/config.json"))):
-        name = read_json(path).get("model_type") if path.is_file() else None
+    for path in (path for place in ("", "*/", "*/*/") for path in sorted(folder.glob(f"{place}config.json"))):
+        try:
+            name = read_json(path).get("model_type")
+        except UsageError:
+            continue  # what is damaged is named by whoever needs it
         if not isinstance(name, str) or name in CONFIG_MAPPING:
             continue
         for found in entry_points(group=GROUP, name=name):

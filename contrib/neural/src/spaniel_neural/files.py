@@ -47,6 +47,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def label_count(config: Mapping[str, Any]) -> int:
+    """Return how many scores a classifier gives, as its configuration says; transformers leaves out its default, two."""
+    return len(config.get("id2label") or {}) or int(config.get("num_labels") or 2)
+
+
 def weights(folder: Path) -> list[Path]:
     """Return the weight files of a transformer.
 

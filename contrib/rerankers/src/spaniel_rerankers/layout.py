@@ -13,7 +13,7 @@ from typing import Any
 
 from spaniel import UsageError
 from spaniel.store import Store
-from spaniel_neural.files import read_config, transformer_digest, weights
+from spaniel_neural.files import label_count, read_config, transformer_digest, weights
 from spaniel_neural.modular import folder_digest, modules_of, said_of, settings_of
 
 ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "identity", "Tanh": "tanh"}
@@ -122,9 +122,7 @@ def _is_plain(folder: Path, config: Mapping[str, Any], modules: list[tuple[str, 
 
 def _labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     names = config.get("id2label") or {}
-    # Two labels are what transformers takes for granted, and does not write down.
-    count = len(names) or int(config.get("num_labels") or 2)
-    return tuple(str(names.get(str(number), f"LABEL_{number}")) for number in range(count))
+    return tuple(str(names.get(str(number), f"LABEL_{number}")) for number in range(label_count(config)))
 
 
 def _activation(folder: Path, config: Mapping[str, Any], said: Mapping[str, Any], labels: int) -> str:

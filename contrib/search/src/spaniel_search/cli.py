@@ -24,6 +24,13 @@ from spaniel_search.pipelines.objective import KEPT
 from spaniel_search.searching import Plan
 
 _SHOWN = 8
+processes_option = click.option(
+    "--processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that score candidates; the result does not depend on it.",
+)
 
 
 @click.command()
@@ -49,13 +56,7 @@ _SHOWN = 8
 )
 @click.option("--report-split", default=None, help="Split to report on; by default test, else the other half.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Candidates scored at a time.")
-@click.option(
-    "--processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes that score candidates; the result does not depend on it.",
-)
+@processes_option
 @click.option(
     "--digits", type=click.IntRange(1, 15), default=3, show_default=True, help="Significant digits of real numbers."
 )
@@ -177,13 +178,7 @@ def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> No
     help="What may be spent: 200, 10min; repeatable.",
 )
 @click.option("--batch", type=click.IntRange(1), default=10, show_default=True, help="Candidates scored at a time.")
-@click.option(
-    "--processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes that score candidates; the result does not depend on it.",
-)
+@processes_option
 @click.option(
     "-o", "--output", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write the candidate to."
 )
@@ -204,6 +199,8 @@ def walk(
     **settings: Any,
 ) -> None:
     """Walk SPACE for the candidate that PROXY likes best, and say how much of that is its size.
+
+    Scores are turned so that higher is better.
 
     \b
     spaniel walk "nlu-bert-mobilebert(max_params=15700000)" w-pca --strategy "genetic(redraw=10)" -o best.json

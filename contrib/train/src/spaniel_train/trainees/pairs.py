@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from spaniel import Context, UsageError
-from spaniel_neural.files import read_config
+from spaniel_neural.files import label_count, read_config
 from torch import Tensor, nn
 
 from spaniel_train.batch import Batch, Outputs
@@ -92,5 +92,4 @@ def _scores_of(folder: Path) -> int | None:
     config = read_config(folder)
     if not any(str(name).endswith("ForSequenceClassification") for name in config.get("architectures") or ()):
         return None
-    # transformers leaves out what is its default, two labels.
-    return len(config.get("id2label") or "01")
+    return label_count(config)
