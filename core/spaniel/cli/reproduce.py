@@ -10,7 +10,7 @@ import click
 
 from spaniel.cli.common import running, running_options
 from spaniel.cli.main import State
-from spaniel.cli.output import json_option, print_json
+from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.context import blame
 from spaniel.declare import Experiment
 from spaniel.errors import PluginError, UsageError
@@ -94,7 +94,8 @@ def _list(known: dict[str, tuple[str, Experiment]], as_json: bool) -> None:
             ]
         )
         return
-    for distribution, experiment in known.values():
-        click.echo(f"{experiment.slug:<28} {distribution:<28} about {experiment.minutes:g} min  {experiment.claim}")
     if not known:
         click.echo("no installed plugin offers a check")
+        return
+    rows = [[e.slug, distribution, f"{e.minutes:g} min", e.claim] for distribution, e in known.values()]
+    print_table(["check", "distribution", "about", "claim"], rows)
