@@ -96,4 +96,4 @@ def test_options_that_no_analyzer_can_honour_are_refused(context: Context, expre
 
 def test_the_library_that_stems_is_part_of_the_fingerprint(context: Context, tmp_path: Path) -> None:
     assert "pystemmer" in analyzer(context, "english").fingerprint()
-    assert analyzer(context, "words").fingerprint() == {}
+    assert "pystemmer" not in analyzer(context, "words").fingerprint()

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from spaniel import Component, Kind, hookimpl
 
 SNOWBALL = (
-    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "finnish", "french", "german", "greek", "hindi",
-    "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian",
-    "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish",
+    "arabic", "armenian", "basque", "catalan", "czech", "danish", "dutch", "esperanto", "estonian", "finnish",
+    "french", "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali",
+    "norwegian", "persian", "polish", "portuguese", "romanian", "russian", "serbian", "sesotho", "spanish",
+    "swedish", "tamil", "turkish", "yiddish",
 )  # fmt: skip
 """The languages of Snowball besides English."""
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import jieba
 
+from spaniel_text.characters import UNICODE
 from spaniel_text.config import Chinese
-from spaniel_text.protocol import Tokens
+from spaniel_text.protocol import Span, Tokens
 from spaniel_text.tokens import number
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ChineseAnalyzer:
 
     def __init__(self, config: Chinese, context: Context) -> None:
         self.config = config
+        self._normal = config.normalizer()
 
     @cached_property
     def _segmenter(self) -> Any:
@@ -35,11 +37,16 @@ class ChineseAnalyzer:
 
     def analyze(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
-        if self.config.lowercase:
-            texts = [text.lower() for text in texts]
         cut = self._segmenter.lcut_for_search if self.config.search else self._segmenter.lcut
-        return number([cut(text) for text in texts], lambda words: [w if _WORD.search(w) else None for w in words])
+        lists = [cut(self._normal(text)) for text in texts]
+        return number(lists, lambda words: [word if _WORD.search(word) else None for word in words])
+
+    def spans(self, text: str) -> list[Span]:
+        """Return the tokens of a text with their places in it."""
+        aligned = self._normal.aligned(text)
+        found = self._segmenter.tokenize(aligned.text, mode="search" if self.config.search else "default")
+        return [Span(word, *aligned.span(start, end)) for word, start, end in found if _WORD.search(word)]
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The version of jieba, whose dictionary decides the words."""
-        return {"jieba": jieba.__version__}
+        """The versions of Unicode and of jieba, whose dictionary decides the words."""
+        return {"unicode": UNICODE, "jieba": jieba.__version__}

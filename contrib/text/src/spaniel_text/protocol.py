@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +33,30 @@ class Tokens:
         return [words[a:b] for a, b in zip(self.offsets[:-1], self.offsets[1:], strict=True)]
 
 
+class Span(NamedTuple):
+    """A token and where it stands.
+
+    Attributes:
+        term: the token, as an index holds it.
+        start: where what became the token begins in the original text, in characters.
+        end: where it ends; ``text[start:end]`` is what a reader sees.
+    """
+
+    term: str
+    start: int
+    end: int
+
+
 @runtime_checkable
 class Analyzer(Protocol):
     """Texts → tokens."""
 
     def analyze(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts; those of a text do not depend on the others."""
+        ...
+
+    def spans(self, text: str) -> list[Span]:
+        """Return the tokens of a text, in the order of :meth:`analyze`, with their places in the text as it was given."""
         ...
 
     def fingerprint(self) -> Mapping[str, Any]:

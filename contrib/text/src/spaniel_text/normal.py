@@ -1,0 +1,122 @@
+"""One spelling for each word: Unicode normalisation and case, with the way back to the text."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from spaniel_text.characters import INVISIBLE, ORNAMENTS, digits, marks
+
+Form = Literal["nfkc", "nfc", "none"]
+
+_APART = re.compile("[\u2120\u2122\u00bc-\u00be\u2150-\u215f\u2189]")
+"""Trade marks and fractions: letters and digits to NFKC, but no part of the word before them."""
+_TURKIC = str.maketrans({"I": "ı", "İ": "i"})
+_THAI_LAO_AM = (("\u0e4d\u0e32", "\u0e33"), ("\u0ecd\u0eb2", "\u0eb3"))
+"""Sara am, which NFKC takes apart and every dictionary writes as one."""
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A normalised text, and where its characters come from.
+
+    Attributes:
+        text: the normalised text.
+        starts: of each of its characters, where what it was made of begins in the original text.
+        ends: where it ends.
+    """
+
+    text: str
+    starts: list[int]
+    ends: list[int]
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Return where a part of the normalised text, at least a character long, stands in the original."""
+        return self.starts[start], self.ends[end - 1]
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """Text → the spelling under which it is indexed.
+
+    ``nfkc`` is Unicode's NFKC without invisible characters and ornaments (as NFKC_Casefold removes them), with the
+    digits of every script as 0 to 9; ``nfc`` keeps compatibility characters and digits; ``none`` changes nothing. Case
+    is folded, not lowered, so that ß meets SS and a final sigma the others; İ is i in every language.
+
+    Attributes:
+        form: the normal form.
+        fold: whether case is folded.
+        dotless: whether I is the capital of ı, as in Turkish and Azeri.
+    """
+
+    form: Form = "nfkc"
+    fold: bool = True
+    dotless: bool = False
+
+    def __call__(self, text: str) -> str:
+        """Return a text normalised."""
+        if text.isascii():
+            if not self.fold:
+                return text
+            return (text.translate(_TURKIC) if self.dotless else text).lower()
+        if self.form == "nfkc":
+            text = unicodedata.normalize("NFKC", _APART.sub(_set_apart, text))
+            for parts, whole in _THAI_LAO_AM:
+                text = text.replace(parts, whole)
+            text = _noise().sub(_clean, text)
+        elif self.form == "nfc":
+            text = _noise().sub(_clean_alone, unicodedata.normalize("NFC", text))
+        if not self.fold:
+            return text
+        text = text.translate(_TURKIC) if self.dotless else text.replace("İ", "i")
+        folded = text.casefold()
+        return folded if self.form == "none" else unicodedata.normalize("NFC", folded)
+
+    def aligned(self, text: str) -> Aligned:
+        """Return a text normalised, with the places that its characters come from."""
+        parts: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        for found in _cluster().finditer(text):
+            part = self(found[0])
+            parts.append(part)
+            begin, end = found.span()
+            if len(part) == end - begin and len(part) > 1:
+                starts += range(begin, end)
+                ends += range(begin + 1, end + 1)
+            else:
+                starts += [begin] * len(part)
+                ends += [end] * len(part)
+        return Aligned("".join(parts), starts, ends)
+
+
+@cache
+def _cluster() -> re.Pattern[str]:
+    # Marks, the second and third letters of a Hangul syllable and its halves of other widths, the sound marks of
+    # half-width kana, and the second half of sara am: what normalisation may join with the character before.
+    joined = "\u1160-\u11ff\ud7b0-\ud7fb\u3131-\u318e\uffa1-\uffdc\uff9e\uff9f\u0e32\u0eb2"
+    return re.compile(f".[{marks()}{ORNAMENTS}{joined}]*", re.DOTALL)
+
+
+@cache
+def _noise() -> re.Pattern[str]:
+    return re.compile(f"[{INVISIBLE}{ORNAMENTS}\ud800-\udfff{digits()}]")
+
+
+def _clean(found: re.Match[str]) -> str:
+    char = found[0]
+    return str(unicodedata.decimal(char)) if char.isdecimal() else _clean_alone(found)
+
+
+def _clean_alone(found: re.Match[str]) -> str:
+    char = found[0]
+    if char.isdecimal():
+        return char
+    return "\ufffd" if "\ud800" <= char <= "\udfff" else ""
+
+
+def _set_apart(found: re.Match[str]) -> str:
+    return " " if found[0] in "\u2120\u2122" else f" {found[0]} "
