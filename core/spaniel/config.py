@@ -10,7 +10,7 @@ from pydantic.json_schema import WithJsonSchema
 from spaniel.errors import UsageError
 from spaniel.expression import Chain, Stage, from_data
 
-__all__ = ["Config", "Expression", "Filter", "Reference", "ref", "references"]
+__all__ = ["SEARCHES", "Config", "Expression", "Filter", "Reference", "ref", "references", "search_options"]
 
 
 class Config(BaseModel):
@@ -62,6 +62,14 @@ Filter = Annotated[str, AfterValidator(_check_filter)]
 """Field type of a filter over the documents' metadata, see :mod:`spaniel.data.filters`; checked before anything loads."""
 
 
+SEARCHES: dict[str, Any] = {"searches": True}
+"""Marks an option of an indexer that says how an index is searched, not what it holds.
+
+``ef_search: int = Field(128, description="…", json_schema_extra=SEARCHES)`` is no part of the index's recipe: another value
+opens the same artifact.
+"""
+
+
 class Reference(NamedTuple):
     """What a field that names other components demands of them."""
 
@@ -94,6 +102,14 @@ def ref(
     """
     demand = Reference((kind,) if isinstance(kind, str) else kind, gives, takes, role)
     return Field(default, description=description, json_schema_extra={"reference": demand._asdict()}, **field)
+
+
+def search_options(model: type[Config]) -> frozenset[str]:
+    """Return the fields of a config model that are marked by :data:`SEARCHES`."""
+    fields = model.model_fields.items()
+    return frozenset(
+        name for name, f in fields if isinstance(f.json_schema_extra, dict) and "searches" in f.json_schema_extra
+    )
 
 
 def references(model: type[Config]) -> dict[str, Reference]:

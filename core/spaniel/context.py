@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from spaniel.errors import PluginError, SpanielError, UsageError
 from spaniel.expression import Expression
-from spaniel.observe import Stage
+from spaniel.observe import Charge, Stage
 from spaniel.pipeline.bind import Bound, Pipeline, bind, bind_pipeline
 from spaniel.plugins import Registry, load_registry
 from spaniel.recent import Recent
 from spaniel.store import Artifact, Need, Store, default_root
+from spaniel.store.artifact import MANIFEST
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,10 @@ _DEVICE = re.compile(r"(?:auto|cpu|cuda|mps|xpu)(?::\d+)?")
 
 class Context:
     """Components, store and settings of a session.
+
+    A session looks once: what an expression means, what a pipeline needs, the digests of model files, and whether an
+    artifact is whole are found out when they are first asked for, and held to until the session ends. An artifact that
+    was removed meanwhile is built again; a file that was changed meanwhile is found by the next session.
 
     Args:
         store: the store, or the folder that holds it; by default the user's own.
@@ -63,22 +69,51 @@ class Context:
         self.batch_size = batch_size
         self.offline = offline
         self.registry = registry if registry is not None else load_registry()
+        self.keep = keep
         self._objects: Recent[str, Any] = Recent(keep)
-        self._memo: Recent[str, tuple[Any, float, Mapping[str, float]]] = Recent(keep)
+        self._memo: Recent[str, tuple[Any, Mapping[str, Charge]]] = Recent(keep)
         self._stages: list[Stage] = []
         self._opened: Recent[tuple[str, str], Any] = Recent(keep)
+        self._obtained: Recent[str, tuple[Artifact, _Mark]] = Recent(keep)
+        self._known: Recent[Hashable, Any] = Recent(keep)
+        self._kinds = self.registry.kinds
+        self._report: Callable[[int], None] | None = None
+        self.loading = 0.0
+        """Seconds that this session has spent on loading: imports, models, tokenizers, indexes."""
+
+    def __repr__(self) -> str:
+        settings = {"seed": self.seed, "device": self.device, "batch_size": self.batch_size, "offline": self.offline}
+        shown = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        return f"Context({str(self.store.root)!r}, {shown}, {len(self.registry.components())} components)"
+
+    def reseeded(self, seed: int) -> Context:
+        """Return a session of its own that differs in the seed alone: same store, components, device and settings."""
+        return Context(
+            self.store,
+            device=self.device,
+            seed=seed,
+            batch_size=self.batch_size,
+            offline=self.offline,
+            registry=self.registry,
+            keep=self.keep,
+        )
 
     # Components
 
     def bind(self, kind: str, expression: Expression | str) -> Bound:
         """Check a component of one kind; see :func:`spaniel.pipeline.bind`."""
-        return bind(kind, expression, self.registry)
+        return self.once(("bind", kind, expression), lambda: bind(kind, expression, self.registry))
 
     def pipeline(
         self, expression: Expression | str | list[Any] | dict[str, Any] | Pipeline, behind: bool = False
     ) -> Pipeline:
         """Check a pipeline: text, an expression, or plain data as YAML holds it; see :func:`spaniel.pipeline.bind_pipeline`."""
-        return expression if isinstance(expression, Pipeline) else bind_pipeline(expression, self.registry, behind)
+        if isinstance(expression, Pipeline):
+            return expression
+        if isinstance(expression, list | dict):
+            return bind_pipeline(expression, self.registry, behind)
+        key = ("pipeline", expression, behind)
+        return self.once(key, lambda: bind_pipeline(expression, self.registry, behind))
 
     def create(self, kind: str, expression: Expression | str) -> Any:
         """Return the component that an expression names, made once in a session.
@@ -93,19 +128,28 @@ class Context:
         """Return the object that a checked component's factory makes, once in a session."""
         if bound.digest in self._objects:
             return self._objects[bound.digest]
-        factory = bound.registered.resolve_factory()
-        with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
-            made = factory(bound.config, self)
+        name = bound.registered.name
+        with self.stage(f"load {name}", phase="load"):
+            factory = bound.registered.resolve_factory()
+            with blame(bound.registered.distribution, f"{bound.kind} `{name}`"):
+                made = factory(bound.config, self)
         self._objects[bound.digest] = made
         return made
 
     # Artifacts
 
     def obtain(self, need: Need) -> Artifact:
-        """Return an artifact, building it and what it needs where the store lacks them."""
-        artifact = self.store.find(need.recipe)
-        if artifact is not None:
-            return artifact
+        """Return an artifact, building it and what it needs where the store lacks them; it is verified once a session."""
+        address = need.recipe.address
+        known = self._obtained.get(address)
+        if known is not None and known[1] == _mark(known[0]):
+            self._obtained.move_to_end(address)
+            return known[0]
+        artifact = self.store.find(need.recipe) or self._build(need)
+        self._obtained[address] = artifact, _mark(artifact)
+        return artifact
+
+    def _build(self, need: Need) -> Artifact:
         for part in need.inputs:
             self.obtain(part)
         with self.stage(f"{need.recipe.type} {need.recipe.component}", phase="build") as stage:
@@ -124,7 +168,10 @@ class Context:
         key = (artifact.address, how)
         if key in self._opened:
             return self._opened[key]
+        from spaniel.contents import check_contents
+
         with self.stage(f"open {artifact.recipe.component}", phase="load"):
+            check_contents(self.store, artifact)
             made = open_(artifact)
         self._opened[key] = made
         return made
@@ -144,8 +191,9 @@ class Context:
         """Tell the observers that a stage runs; :meth:`advance` and :meth:`count` refer to the innermost one."""
         stage = Stage(name, phase, total, unit)
         self._stages.append(stage)
-        started = time.perf_counter()
+        report, self._report = self._report, None
         failure: BaseException | None = None
+        started = time.perf_counter()
         try:
             self.registry.tell("stage_started", stage=stage)
             yield stage
@@ -154,10 +202,13 @@ class Context:
             raise
         finally:
             seconds = time.perf_counter() - started
+            self._report = report
             self._stages.remove(stage)
-            self.replay(stage.replayed, stage.cost)
-            if self._stages:
-                self._stages[-1].loading += stage.loading if phase != "load" else seconds
+            outer = self._stages[-1] if self._stages else None
+            if outer is not None:
+                outer.take_over(stage, seconds, failure is not None)
+            if phase == "load" and (outer is None or outer.phase != "load"):
+                self.loading += seconds
             self.registry.tell("stage_finished", stage=stage, seconds=seconds, error=failure)
 
     @property
@@ -170,29 +221,76 @@ class Context:
         if self._stages:
             self.registry.tell("stage_progress", stage=self._stages[-1], done=done)
 
+    @contextmanager
+    def following(self, total: int, report: Callable[[int], None]) -> Iterator[None]:
+        """Tell ``report`` of work as its batches finish: of ``total`` units in all, what no batch told of at the end.
+
+        Whoever runs batches calls :meth:`finished` after each, and need not know of what its texts are a part.
+        """
+        told = 0
+
+        def tell(done: int) -> None:
+            nonlocal told
+            done = min(done, total - told)
+            if done > 0:
+                told += done
+                report(done)
+
+        before, self._report = self._report, tell
+        try:
+            yield
+        finally:
+            self._report = before
+        tell(total)
+
+    def finished(self, done: int) -> None:
+        """Report that a batch of ``done`` texts or pairs is finished, to whoever follows."""
+        if self._report is not None:
+            self._report(done)
+
     def count(self, what: str, amount: float = 1) -> None:
         """Add to the cost of the innermost stage: ``"model calls"``, ``"texts encoded"``, ``"pairs scored"`` …"""
         if self._stages:
-            cost = self._stages[-1].cost
-            cost[what] = cost.get(what, 0) + amount
+            counted = self._stages[-1].counted
+            counted[what] = counted.get(what, 0) + amount
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` returns, made once in a session, for what costs nothing that anybody would count.
+
+        Forgotten when plugins are added or taken out.
+        """
+        if self.registry.kinds is not self._kinds:
+            self._known.clear()
+            self._kinds = self.registry.kinds
+        if key in self._known:
+            return cast(T, self._known[key])
+        made = self._known[key] = make()
+        return made
 
     def remember(self, key: str, make: Callable[[], T]) -> T:
-        """Return what ``make`` returns, made once in a session; what it cost counts for every stage that asks."""
+        """Return what ``make`` returns, made once in a session.
+
+        What it cost counts once for every stage that asks, however often it asks.
+        """
         if key in self._memo:
-            value, seconds, cost = self._memo[key]
-            self.replay(seconds, cost)
+            value, charges = self._memo[key]
+            if self._stages:
+                self._stages[-1].charge(charges)
             return cast(T, value)
-        with self.stage(key.partition(" ")[0]) as stage:
+        with self.stage(key.partition(" ")[0], phase="memo") as stage:
             started = time.perf_counter()
             value = make()
-            seconds = time.perf_counter() - started - stage.loading + stage.replayed
-        self._memo[key] = (value, seconds, dict(stage.cost))
+            seconds = time.perf_counter() - started
+        charges = {key: Charge(stage.own_seconds(seconds), dict(stage.counted)), **stage.charged}
+        self._memo[key] = value, charges
+        if self._stages:
+            self._stages[-1].settle(key, charges[key])
         return value
 
     def replay(self, seconds: float, cost: Mapping[str, float]) -> None:
-        """Charge the innermost stage for work that was done, and measured, for another."""
+        """Charge the innermost stage for work that was done, and measured, before the session."""
         if self._stages:
-            self._stages[-1].replayed += seconds
+            self._stages[-1].repeated += seconds
             for what, amount in cost.items():
                 self.count(what, amount)
 
@@ -210,12 +308,29 @@ class Context:
         return np.random.default_rng(self.seed_for(*names))
 
 
+_Mark = tuple[int, int, int] | None
+
+
+def _mark(artifact: Artifact) -> _Mark:
+    """Return what differs once an artifact was removed or put there anew; ``None`` where it is gone."""
+    try:
+        stat = os.stat(f"{artifact.path}/{MANIFEST}")  # noqa: PTH116 - asked at every search
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_ino, stat.st_size
+
+
 @contextmanager
 def blame(distribution: str, what: str) -> Iterator[None]:
-    """Turn what a plugin raises, other than the three errors, into a :class:`PluginError` that names it."""
+    """Turn what a plugin raises, other than the three errors, into a :class:`PluginError` that names it.
+
+    A panic of a library in Rust is one, though it is no :class:`Exception`; an interruption and an exit pass.
+    """
     try:
         yield
     except (SpanielError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise PluginError(distribution, f"{what} failed: {type(error).__name__}: {error}") from error

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spaniel.contents import CHECKS
 from spaniel.data import Corpus, Run
 from spaniel.data.filters import filter_mask
-from spaniel.errors import UsageError
-from spaniel.expression import Expression
+from spaniel.errors import ArtifactError, PluginError, UsageError
+from spaniel.expression import Expression, Stage
 from spaniel.store import Artifact, Draft, Need, Recipe
+from spaniel.store.digests import digest_bytes
 
 if TYPE_CHECKING:
     from spaniel.context import Context
+    from spaniel.pipeline import Bound
     from spaniel.protocols import Index, Indexer, LivingIndex
 
 
@@ -35,7 +40,7 @@ class Change(NamedTuple):
 
 
 def index_need(context: Context, indexer: Expression | str, source: Need, name: str = "") -> Need:
-    """Name the index that an indexer makes of a corpus or of vectors.
+    """Name the index that an indexer makes of a corpus or of vectors; options of searching are no part of its recipe.
 
     Args:
         context: the session.
@@ -44,8 +49,13 @@ def index_need(context: Context, indexer: Expression | str, source: Need, name: 
         name: which of the representations in the vectors is indexed.
     """
     bound = context.bind("index", indexer)
+    key = ("index", bound.digest, source.recipe.address, name)
+    return context.once(key, lambda: _index_need(context, bound, source, name))
+
+
+def _index_need(context: Context, bound: Bound, source: Need, name: str) -> Need:
     component: Indexer = context.make(bound)
-    config = bound.description["config"] | {"references": dict(component.fingerprint())}
+    config = bound.building["config"] | {"references": dict(component.fingerprint())}
     if name:
         config["representation"] = name
 
@@ -71,11 +81,93 @@ def open_index(context: Context, indexer: Expression | str, source: Need, name: 
 def open_needed(context: Context, indexer: Expression | str, need: Need) -> Index:
     """Obtain the index that :func:`index_need` or :func:`changed_need` named and open it, once in a session.
 
-    It is shared, and so not to be changed.
+    It is shared, and so not to be changed. Other options of searching are another object over the same artifact.
+
+    Raises:
+        ArtifactError: it is damaged, or holds what it must not; see :meth:`spaniel.protocols.Indexer.check`.
     """
-    component: Indexer = context.create("index", indexer)
-    opened: Index = context.opened(context.obtain(need), "index", component.open)
+    bound = context.bind("index", indexer)
+    component: Indexer = context.make(bound)
+    opened: Index = context.opened(
+        context.obtain(need), f"index {bound.digest}", lambda artifact: _open_checked(context, component, artifact)
+    )
     return opened
+
+
+def check_index(context: Context, component: Indexer, artifact: Artifact) -> None:
+    """Have an indexer look through an index, where this store has neither built it nor had it looked through.
+
+    Raises:
+        ArtifactError: it holds what it must not, or the indexer has no check.
+    """
+    context.store.checked(artifact, _name_checker(component), lambda given: _check(component, given))
+
+
+def check_artifact(context: Context, artifact: Artifact) -> bool:
+    """Look through the contents of any artifact, whether or not that was done before.
+
+    Returns:
+        Whether anybody could: nobody can where the component or the version that made it is not installed, or where its
+        type is none that is looked through.
+
+    Raises:
+        ArtifactError: it holds what it must not.
+    """
+    recipe = artifact.recipe
+    if recipe.type != "index":
+        check = CHECKS.get(recipe.type)
+        if check is not None:
+            check(artifact)
+        return check is not None
+    try:
+        bound = context.bind("index", _stage_of(context, recipe.component, recipe.config))
+        if bound.registered.version != recipe.version:
+            return False
+        component = context.make(bound)
+    except (UsageError, PluginError):
+        return False
+    _check(component, artifact)
+    return True
+
+
+def _open_checked(context: Context, component: Indexer, artifact: Artifact) -> Index:
+    check_index(context, component, artifact)
+    return component.open(artifact)
+
+
+def _check(component: Indexer, artifact: Artifact) -> None:
+    check = getattr(component, "check", None)
+    if check is None:
+        raise ArtifactError(
+            artifact.path,
+            f"was not built in this store, and `{artifact.recipe.component}` cannot check what it holds: build it here, or "
+            "import it with --trust if you know who made it",
+        )
+    check(artifact)
+
+
+def _name_checker(component: Indexer) -> str:
+    """Return what changes with the code of a check: the class, and the room that it is written in."""
+    kind = type(component)
+    room = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    code = digest_bytes(Path(room).read_bytes()) if room and Path(room).is_file() else ""
+    return f"{kind.__module__}.{kind.__qualname__} {code[:16]}"
+
+
+def _stage_of(context: Context, name: str, config: Mapping[str, Any]) -> Stage:
+    """Return the expression whose options a recipe holds; options of searching are left to their defaults."""
+    registered = context.registry.find("index", name)
+    fields = registered.config_model().model_fields if registered.component.config else {}
+    options = {field: _plain_option(context, config[field]) for field in fields if field in config}
+    return Stage(name, **options)
+
+
+def _plain_option(context: Context, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_option(context, one) for one in value]
+    if isinstance(value, dict) and {"component", "kind", "config"} <= value.keys():
+        return Stage(value["component"], **{k: _plain_option(context, v) for k, v in value["config"].items()})
+    return value
 
 
 def changed_need(context: Context, indexer: Expression | str, base: Need, change: Change, name: str = "") -> Need:
@@ -103,7 +195,7 @@ def changed_need(context: Context, indexer: Expression | str, base: Need, change
 
     def build(draft: Draft) -> None:
         # Opened anew: what the session shares is not to be changed.
-        index: LivingIndex = component.open(draft.inputs[0])  # type: ignore[assignment]
+        index: LivingIndex = _open_checked(context, component, draft.inputs[0])  # type: ignore[assignment]
         if len(change.deleted):
             index.delete(np.asarray(change.deleted, np.int64))
         if change.added is not None:

@@ -59,17 +59,31 @@ class Indexer(Protocol):
     recall: float
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What decides the index beyond the options, such as the name and version of an analyzer."""
+        """What decides the index beyond the options, such as the name and version of an analyzer, or of an engine."""
         ...
 
     def build(self, source: Corpus | Vectors, draft: Draft) -> None:
         """Write the index's files into the draft; the documents get the rows 0, 1, 2 … in the order of the source."""
         ...
 
+    def check(self, artifact: Artifact) -> None:
+        """Look once through all numbers of an index that was not built here, before it is first opened.
+
+        Its digests are right, and its numbers may be anything. What passes can be opened and searched without reading or
+        writing out of bounds, and its scores are finite; :mod:`spaniel.contents` has what such a check is made of. Where an
+        engine's own file cannot be looked through, the check refuses it: the index is then opened only in the store that
+        built it, or where the user said to trust the sender.
+
+        Raises:
+            ArtifactError: something is out of bounds; the message names the file.
+        """
+        ...
+
     def open(self, artifact: Artifact) -> Index:
         """Open an index that :meth:`build` or :meth:`LivingIndex.save` wrote; runs no code from it.
 
-        Each call returns an object of its own. It shares no state with others that could change.
+        Each call returns an object of its own. It shares no state with others that could change. Options that are marked
+        by :data:`spaniel.config.SEARCHES` take effect here; the index was built whatever they are.
         """
         ...
 
@@ -146,6 +160,19 @@ class Retriever(Protocol):
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
         """Return a run with one list per query; an empty query gets an empty list unless the method can rank for it."""
+        ...
+
+
+@runtime_checkable
+class RowScorer(Protocol):
+    """What a retriever also is that scores documents without a search: explanations ask for few, and of many queries."""
+
+    def score_rows(self, queries: Queries, rows: Sequence[int], corpus: Corpus, run: Run | None = None) -> np.ndarray:
+        """Score every query with every document: ``(queries, rows)`` float64.
+
+        They are the scores that :meth:`Retriever.retrieve` gives behind the same ``run``, whatever ``k`` and a filter
+        leave of its lists; a document that no list would hold scores what the method's formula says, or 0.
+        """
         ...
 
 
@@ -328,6 +355,9 @@ class Explainer(Protocol):
     What it explains is in its declaration: ``takes=("retrieve/bm25",)`` names components, ``"rerank/*"`` every component
     of a kind (such an explainer is an :class:`OpenExplainer`), and ``"pipeline"`` whole pipelines, of which ``target`` is
     then the checked :class:`spaniel.pipeline.Pipeline`.
+
+    One whose class says ``exact = True`` leaves no remainder: its parts add up to the score that the target's list has, to
+    1e-5 of its size, and the contract holds it to that.
     """
 
     def explain(self, target: Any, query: str, rows: Sequence[int], corpus: Corpus) -> Sequence[Explanation]:
@@ -357,7 +387,9 @@ class LateExplainer(Explainer, Protocol):
     ) -> Sequence[Explanation]:
         """Explain as :meth:`Explainer.explain` does, the scores that ``target`` gives behind an earlier run.
 
-        ``run`` has one list, that of the query; ``None`` where the target begins its pipeline.
+        ``run`` has one list, that of the query; ``None`` where the target begins its pipeline. A target that is a
+        :class:`Scorer` does not depend on it: :meth:`Explainer.explain` is asked for its own scores, and the weight of the
+        run is added to what it says.
         """
         ...
 

@@ -29,6 +29,13 @@ _STAGED = "staged.sqlite"
 _SORTED = "sorted"
 _COLUMNS = "id TEXT NOT NULL, title TEXT NOT NULL, text TEXT NOT NULL, metadata TEXT NOT NULL"
 
+SCHEMA = {
+    "documents": f"CREATE TABLE documents (row INTEGER PRIMARY KEY, {_COLUMNS})",
+    "by_id": "CREATE UNIQUE INDEX by_id ON documents (id)",
+    "facts": "CREATE TABLE facts (json TEXT NOT NULL)",
+}
+"""All that a document store's file holds: name → how it was made."""
+
 Located = tuple[str, Document]
 """A document with the place that it was read from, for messages."""
 
@@ -100,7 +107,7 @@ def build_store(documents: Iterator[Located], draft: Draft, faults: Faults) -> N
                 raise
             facts = _sort(staged, target, faults)
             with closing(sqlite3.connect(target)) as store, store:
-                store.execute("CREATE TABLE facts (json TEXT NOT NULL)")
+                store.execute(SCHEMA["facts"])
                 store.execute("INSERT INTO facts VALUES (?)", (json.dumps(facts),))
             draft.finish(_SORTED, target)
         staged.unlink(missing_ok=True)
@@ -152,9 +159,9 @@ def _sort(staged: Path, target: Path, faults: Faults) -> dict[str, Any]:
         # Nothing reads this file before it is whole: draft.finish waits until it is on disk.
         store.execute("PRAGMA journal_mode = OFF")
         store.execute("PRAGMA synchronous = OFF")
-        store.execute(f"CREATE TABLE documents (row INTEGER PRIMARY KEY, {_COLUMNS})")
+        store.execute(SCHEMA["documents"])
         store.executemany("INSERT INTO documents VALUES (?, ?, ?, ?, ?)", rows(source))
-        store.execute("CREATE UNIQUE INDEX by_id ON documents (id)")
+        store.execute(SCHEMA["by_id"])
         store.commit()
     left_out = {"skipped": faults.count, "duplicates": faults.duplicates, "first_skipped": faults.first}
     return {**facts, "digest": digest.hexdigest(), **left_out}

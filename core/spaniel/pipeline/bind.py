@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from spaniel.config import Config, Reference, references
+from spaniel.config import Config, Reference, references, search_options
 from spaniel.errors import UsageError
 from spaniel.expression import Chain, Expression, Stage, from_data, parse
 from spaniel.expression.tokens import point_out
@@ -34,9 +34,17 @@ class Bound:
     references: Mapping[str, tuple[Bound | Pipeline, ...]]
     follows: str
 
+    def __repr__(self) -> str:
+        return f"Bound({self.kind} `{self.expression}` of {self.registered.distribution})"
+
     @property
     def kind(self) -> str:
         return self.registered.kind
+
+    @cached_property
+    def name(self) -> str:
+        """The component and its options, as they print."""
+        return str(self.expression)
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -51,6 +59,17 @@ class Bound:
             "version": self.registered.version,
             "config": config,
         }
+
+    @cached_property
+    def building(self) -> dict[str, Any]:
+        """The description without options of searching, see :data:`spaniel.config.SEARCHES`: what decides what is built."""
+        described = {**self.description, "config": dict(self.description["config"])}
+        for field in () if self.config is None else search_options(type(self.config)):
+            del described["config"][field]
+        for field, bound in self.references.items():
+            built = [b.building if isinstance(b, Bound) else b.description for b in bound]
+            described["config"][field] = built if isinstance(described["config"][field], list) else built[0]
+        return described
 
     @cached_property
     def digest(self) -> str:
@@ -72,6 +91,9 @@ class Pipeline:
     expression: Expression
     stages: tuple[Bound, ...]
 
+    def __repr__(self) -> str:
+        return f"Pipeline({str(self.expression)!r})"
+
     @property
     def follows(self) -> str:
         return self.stages[0].follows
@@ -80,6 +102,11 @@ class Pipeline:
     def description(self) -> dict[str, Any]:
         """JSON that decides what the pipeline does."""
         return {"stages": [stage.description for stage in self.stages]}
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of what decides what the pipeline does."""
+        return hashlib.sha256(" ".join(stage.digest for stage in self.stages).encode()).hexdigest()
 
     def walk(self) -> Iterator[Bound]:
         """Yield every component in it, depth first."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from spaniel.errors import ArtifactError, PluginError, UsageError
@@ -32,6 +33,8 @@ def default_root() -> Path:
     return Path(user_data_dir("spaniel")) / "store"
 
 
+_BUILT, _TRUSTED = "built here", "trusted"
+"""Who stands for contents that nobody looked through."""
 _OWN = ("artifacts", "drafts", "locks", "stamps", "format")
 
 
@@ -99,6 +102,22 @@ class Store:
         if not faults:
             self._stamps.write(artifact, sound)
         return faults
+
+    def checked(self, artifact: Artifact, by: str, check: Callable[[Artifact], None]) -> None:
+        """Have the contents of an artifact looked through, unless this store built it or that was done here before.
+
+        Args:
+            artifact: what :meth:`open` returned.
+            by: who looks; what another one found to be sound is looked through again.
+            check: raises :class:`spaniel.ArtifactError` where something is out of bounds.
+        """
+        if not self._stamps.checkers(artifact) & {_BUILT, _TRUSTED, by}:
+            check(artifact)
+            self._stamps.add_checker(artifact, by)
+
+    def is_own(self, artifact: Artifact) -> bool:
+        """Whether this store built an artifact, or its sender is trusted."""
+        return bool(self._stamps.checkers(artifact) & {_BUILT, _TRUSTED})
 
     def list(self) -> Iterator[Entry]:
         """Yield artifacts by address, damaged ones too, then unfinished builds; nothing is verified."""
@@ -198,6 +217,7 @@ class Store:
         (target / JOURNAL).unlink(missing_ok=True)
         artifact = read_manifest(target)
         self._stamps.write(artifact, states)
+        self._stamps.add_checker(artifact, _BUILT)
         return artifact
 
     def _move_in(self, folder: Path, target: Path) -> None:
@@ -220,8 +240,18 @@ class Store:
         """
         write_archive(self._read(address), Path(target))
 
-    def import_(self, source: str | os.PathLike[str]) -> Artifact:
+    def import_(
+        self,
+        source: str | os.PathLike[str],
+        check: Callable[[Artifact], None] = lambda artifact: None,
+        trust: bool = False,
+    ) -> Artifact:
         """Take an artifact from a tar file; it appears verified and whole, or not at all.
+
+        Args:
+            source: what :meth:`export` wrote.
+            check: looks through the contents, once their digests are right, before they appear in the store.
+            trust: take the contents as if this store had built them; for files whose sender is known.
 
         Raises:
             ArtifactError: the file holds no whole, undamaged artifact, or the disk is full; nothing is left.
@@ -236,12 +266,18 @@ class Store:
                     inbox.mkdir(parents=True)
                     try:
                         archive.unpack(inbox)
+                        if not trust:
+                            check(replace(archive.artifact, path=inbox))
                         sync_tree(inbox)
                         self._move_in(inbox, target)
                     finally:
                         _discard(inbox)
                     _discard(self._draft(address))
-        return self.open(address)
+            artifact = self.open(address)
+            # What was there already is trusted only where it is the same.
+            if trust and (artifact.files, artifact.info) == (archive.artifact.files, archive.artifact.info):
+                self._stamps.add_checker(artifact, _TRUSTED)
+        return artifact
 
     def remove(self, prefix: str) -> str:
         """Remove the one artifact, damaged and unfinished ones included, whose address begins so; return its address.

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spaniel.errors import ArtifactError
-from spaniel.store.artifact import MANIFEST, Artifact, way_out
-from spaniel.store.digests import Advance, digest_files
+from spaniel.store.artifact import MANIFEST, Artifact, render_manifest, way_out
+from spaniel.store.digests import Advance, digest_bytes, digest_files
 from spaniel.store.draft import JOURNAL
 from spaniel.store.files import State, list_files, state, write_whole
 
 _verified: dict[Path, dict[str, State]] = {}
 """What this process knows as verified: folder of an artifact → file → its state when it was read."""
+
+_checked: dict[Path, tuple[str, frozenset[str]]] = {}
+"""What this process knows as looked through: folder of an artifact → what it was then, and by whom."""
 
 
 def find_faults(
@@ -100,10 +103,47 @@ class Stamps:
             except OSError:
                 return  # a store that cannot be written is verified by every process
 
+    def checkers(self, artifact: Artifact) -> frozenset[str]:
+        """Return who looked through the contents of an artifact, as it now is, in this place."""
+        seal = _seal(artifact)
+        known = _checked.get(artifact.path)
+        if known is not None and known[0] == seal:
+            return known[1]
+        try:
+            stored = json.loads(self._contents_path(artifact.address).read_bytes())
+            found = frozenset(map(str, stored["by"])) if stored["seal"] == seal else frozenset()
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            return frozenset()  # what was not stamped is looked through
+        _checked[artifact.path] = (seal, found)
+        return found
+
+    def add_checker(self, artifact: Artifact, by: str) -> None:
+        """Remember that the contents of an artifact were looked through."""
+        checkers = self.checkers(artifact) | {by}
+        seal = _seal(artifact)
+        _checked[artifact.path] = (seal, checkers)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            content = {"seal": seal, "by": sorted(checkers)}
+            write_whole(self._contents_path(artifact.address), json.dumps(content).encode())
+        except OSError:
+            return  # a store that cannot be written is looked through by every process
+
     def forget(self, folder: Path) -> None:
         """Drop what is remembered of an artifact."""
         _verified.pop(folder, None)
+        _checked.pop(folder, None)
         self._path(folder.name).unlink(missing_ok=True)
+        self._contents_path(folder.name).unlink(missing_ok=True)
 
     def _path(self, address: str) -> Path:
         return self.folder / f"{address}.json"
+
+    def _contents_path(self, address: str) -> Path:
+        return self.folder / f"{address}.contents.json"
+
+
+def _seal(artifact: Artifact) -> str:
+    """Return what changes with any byte of an artifact, and with its place: a copied store is looked through again."""
+    place = state(artifact.path / MANIFEST)
+    return digest_bytes(render_manifest(artifact) + repr(place).encode())
