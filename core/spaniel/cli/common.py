@@ -52,14 +52,14 @@ def read_expression(text: str) -> str:
     """
     if not text.startswith("@"):
         return text
-    import yaml
+    from spaniel.expression.data import DataFault, from_data
+    from spaniel.yaml import read_yaml
 
-    from spaniel.expression import from_data
-
+    read = read_yaml(text[1:])
     try:
-        return str(from_data(yaml.safe_load(Path(text[1:]).read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, UsageError) as error:
-        raise UsageError(f"{text[1:]} holds no pipeline that can be read: {error}") from error
+        return str(from_data(read.content))
+    except DataFault as error:
+        raise UsageError(f"{read.where(error.place)}: {error}") from error
 
 
 expression_argument = click.argument(

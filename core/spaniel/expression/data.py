@@ -11,54 +11,75 @@ In an option, where a list is a list, a chain is ``{">>": [first, second]}``.
 
 from __future__ import annotations
 
-from typing import Any
+import reprlib
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from spaniel.errors import UsageError
 from spaniel.expression.parser import parse
 from spaniel.expression.tree import INPUTS, MAX_DEPTH, Chain, Expression, Hole, Node, Stage, Value
 
 _CHAIN = ">>"
+Place: TypeAlias = "tuple[str | int, ...]"
+
+
+class DataFault(UsageError):
+    """Plain data of another shape; ``place`` has the keys and positions that lead to it from outside."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def from_data(data: Any) -> Expression:
     """Return the expression that plain data describes.
 
     Raises:
-        UsageError: for data of another shape.
+        DataFault: for data of another shape; a :class:`UsageError` that knows its place.
     """
-    return _expression(data, 0)
+    return _expression(data, ())
 
 
-def _expression(data: Any, depth: int) -> Expression:
-    if depth > MAX_DEPTH:
-        raise UsageError(f"a pipeline is nested at most {MAX_DEPTH} levels deep")
+def _expression(data: Any, place: Place) -> Expression:
+    if len(place) > 3 * MAX_DEPTH:
+        raise DataFault(place, f"a pipeline is nested at most {MAX_DEPTH} levels deep")
     if isinstance(data, Stage | Chain):
         return data
     if isinstance(data, str):
-        return parse(data)
+        return _placed(place, parse, data)
     if isinstance(data, list | tuple) and data:
-        parts = [_expression(part, depth + 1) for part in data]
-        return parts[0] if len(parts) == 1 else Chain(*parts)
+        parts = [_expression(part, (*place, position)) for position, part in enumerate(data)]
+        return parts[0] if len(parts) == 1 else _placed(place, Chain, *parts)
     if isinstance(data, dict) and len(data) == 1:
         ((name, options),) = data.items()
         if name == _CHAIN:
-            return _expression(options, depth + 1)
+            return _expression(options, (*place, name))
         options = {} if options is None else options
         if isinstance(name, str) and isinstance(options, dict) and all(isinstance(key, str) for key in options):
+            within = (*place, name)
             inputs = options.get(INPUTS, [])
             if isinstance(inputs, list | tuple):
-                values = {key: _value(value, depth + 1) for key, value in options.items() if key != INPUTS}
-                return Stage(name, *(_expression(i, depth + 1) for i in inputs), **values)
-    raise UsageError(f"expected text, a list of stages, or one `name: {{options}}`, not {data!r}")
+                values = {key: _value(value, (*within, key)) for key, value in options.items() if key != INPUTS}
+                taken = [_expression(part, (*within, INPUTS, position)) for position, part in enumerate(inputs)]
+                return _placed(place, Stage, name, *taken, **values)
+    shown = reprlib.repr(data)
+    raise DataFault(place, f"expected text, a list of stages, or one `name: {{options}}`, not {shown}")
 
 
-def _value(value: Any, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise UsageError(f"a pipeline is nested at most {MAX_DEPTH} levels deep")
+def _placed(place: Place, make: Callable[..., Expression], /, *parts: Any, **options: Any) -> Expression:
+    try:
+        return make(*parts, **options)
+    except UsageError as error:
+        raise DataFault(place, str(error)) from error
+
+
+def _value(value: Any, place: Place) -> Any:
+    if len(place) > 3 * MAX_DEPTH:
+        raise DataFault(place, f"a pipeline is nested at most {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return _expression(value, depth)
+        return _expression(value, place)
     if isinstance(value, list | tuple):
-        return [_value(v, depth + 1) for v in value]
+        return [_value(part, (*place, position)) for position, part in enumerate(value)]
     return value
 
 

@@ -198,9 +198,13 @@ class _Parser:
             inner = re.sub(r"\\(.)", lambda m: "'" if m[1] == "'" else m[0], text[1:-1], flags=re.DOTALL)
             text = '"' + re.sub(r'(\\.)|(")', lambda m: m[1] or '\\"', inner, flags=re.DOTALL) + '"'
         try:
-            return str(json.loads(text, strict=False))
+            value = str(json.loads(text, strict=False))
+            value.encode("utf-8")
         except ValueError as error:
             self.fail(f"malformed text: {error}", (token.start, token.end))
+        if "\0" in value:
+            self.fail("a text without NUL is needed", (token.start, token.end))
+        return value
 
     def hole(self, start: int) -> _Item:
         token = self.peek()

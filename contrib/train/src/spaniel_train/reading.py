@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from spaniel import Context, SpanielError, UsageError
+from spaniel.yaml import Place, Yaml, read_yaml
 
 from spaniel_train.protocols import LANGUAGE
 from spaniel_train.recipe import Recipe
@@ -20,20 +20,18 @@ _SAID = {
     "masked tokens": "the losses of masked tokens, as a masked language model has them",
     "next tokens": "the losses of next tokens, as a causal language model has them",
 }
-Place = tuple[str | int, ...]
 
 
 class Faults:
     """Faults of a recipe, with the lines of its file."""
 
-    def __init__(self, path: Path, root: yaml.Node | None) -> None:
-        self.path = path
-        self.root = root
+    def __init__(self, read: Yaml) -> None:
+        self.read = read
         self.found: list[str] = []
 
     def add(self, place: Place, problem: str) -> None:
         """Add a fault of a field."""
-        self.found.append(f"{self.path}:{self._line(place)}: {_written(place)}{problem}")
+        self.found.append(f"{self.read.where(place)}: {_written(place)}{problem}")
 
     def raise_all(self) -> None:
         """Raise what was found, if anything was.
@@ -43,19 +41,6 @@ class Faults:
         """
         if self.found:
             raise UsageError("\n".join(self.found))
-
-    def _line(self, place: Place) -> int:
-        node, line = self.root, 1
-        for part in place:
-            if isinstance(node, yaml.MappingNode):
-                pairs = [(key, value) for key, value in node.value if key.value == str(part)]
-                if not pairs:
-                    continue  # the name of a type among several, or a field that is missing
-                line, node = pairs[0][0].start_mark.line + 1, pairs[0][1]
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                node = node.value[part]
-                line = node.start_mark.line + 1
-        return line
 
 
 def _written(place: Place) -> str:
@@ -72,23 +57,12 @@ def read_recipe(path: Path) -> tuple[Recipe, Faults]:
     Raises:
         UsageError: it cannot be read, or says something that a recipe cannot.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} is no YAML: {error}") from error
-    faults = Faults(path, root)
-    if not isinstance(content, dict):
+    read = read_yaml(path)
+    faults = Faults(read)
+    if not isinstance(read.content, dict):
         raise UsageError(f"{path} is no recipe: it needs {', '.join(Recipe.model_fields)}")
     try:
-        written = json.dumps(content)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{path} holds something that is neither text, number, list nor mapping: {error}") from error
-    try:
-        return Recipe.model_validate_json(written), faults
+        return Recipe.model_validate_json(json.dumps(read.content)), faults
     except ValidationError as error:
         for one in error.errors(include_url=False):
             given = "" if one["type"] in ("missing", "value_error") else f" (given: {one['input']!r})"
