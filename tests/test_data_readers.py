@@ -169,6 +169,24 @@ def test_queries_in_python() -> None:
     assert len(Queries.from_lists([], [])) == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"_id": "d", "text": None, "contents": "alpha beta"}, Document("d", "", "alpha beta")),
+        ({"_id": "d", "contents": "alpha", "text": None, "body": "beta"}, Document("d", "", "alpha")),
+        ({"_id": None, "id": None, "docid": 7, "text": "x"}, Document("7", "", "x")),
+        ({"_id": "d", "title": None, "text": "x", "metadata": None}, Document("d", "", "x")),
+        ({"_id": "d", "title": "t", "text": None}, Document("d", "t", "")),
+        ({"_id": "d", "text": None, "query": None}, Document("d")),
+        ({"_id": "d", "text": "", "contents": "kept beside"}, Document("d", "", "", {"contents": "kept beside"})),
+    ],
+)
+def test_a_null_field_is_an_absent_one(fields: dict, expected: Document, tmp_path: Path) -> None:
+    path = put(tmp_path, "c.jsonl", json.dumps(fields) + "\n")
+    assert read(path) == [expected]
+    assert read_queries(path).texts == (expected.text or expected.title,)
+
+
 # Faults
 
 BAD = {

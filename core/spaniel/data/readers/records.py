@@ -10,19 +10,21 @@ from spaniel.data.document import Document
 from spaniel.data.faults import Faults, OnError, as_faults, check_id, check_metadata, check_text
 from spaniel.data.files import PACKED
 from spaniel.data.queries import Queries
-from spaniel.data.readers.lines import IDS, Raw, read_jsonl, read_msmarco, read_topics
+from spaniel.data.readers import trec
+from spaniel.data.readers.lines import IDS, Raw, read_jsonl, read_msmarco
 from spaniel.data.readers.tables import read_csv, read_parquet, read_tsv
 from spaniel.errors import UsageError
 
 TEXTS = ("text", "contents", "body", "query")
-"""Fields that can hold the text; the first that is there does."""
+"""Fields that can hold the text; the first that is there, and not null, does."""
 FORMATS: Mapping[str, Callable[[Path], Iterator[Raw]]] = {
     "jsonl": read_jsonl,
     "csv": read_csv,
     "tsv": read_tsv,
     "parquet": read_parquet,
     "msmarco": read_msmarco,
-    "trec": read_topics,
+    "trec": trec.read_topics,
+    "trec-documents": trec.read_documents,
 }
 _ENDINGS = {
     ".jsonl": "jsonl",
@@ -112,14 +114,17 @@ def read_queries(path: Path, on_error: OnError | Faults = "fail", format: str | 
 
 
 def _to_record(place: str, fields: dict[str, Any]) -> Record | str:
-    """Return the record that fields describe, or what is wrong with them."""
-    id_field = next((field for field in IDS if field in fields), None)
-    text_field = next((field for field in TEXTS if field in fields), None)
+    """Return the record that fields describe, or what is wrong with them.
+
+    A field that is null is as one that is not there; but a record whose texts are all null has an empty one.
+    """
+    id_field, text_field = _first(IDS, fields), _first(TEXTS, fields)
     if id_field is None:
         return f"it has no id; one of the fields {', '.join(IDS)} is needed"
     if text_field is None and "title" not in fields:
         return f"it has no text; one of the fields {', '.join(TEXTS)} or title is needed, and may be empty"
     name, title, text = fields.pop(id_field), fields.pop("title", None), fields.pop(text_field or "", None)
+    fields = {key: value for key, value in fields.items() if value is not None or key not in (*IDS, *TEXTS)}
     if isinstance(name, int) and not isinstance(name, bool):
         name = str(name)
     title, text = ("" if value is None else value for value in (title, text))
@@ -130,3 +135,9 @@ def _to_record(place: str, fields: dict[str, Any]) -> Record | str:
         del fields["metadata"]
     problem = check_id(name) or check_text(title) or check_text(text) or check_metadata(fields)
     return problem or Record(place, name, title, text, fields)
+
+
+def _first(names: tuple[str, ...], fields: Mapping[str, Any]) -> str | None:
+    """Return the first of some fields that is there and not null, else the first that is there."""
+    there = [name for name in names if name in fields]
+    return next((name for name in there if fields[name] is not None), there[0] if there else None)
