@@ -205,6 +205,8 @@ def check_corpus(artifact: Artifact) -> None:
 
 CHECKS: Mapping[str, Callable[[Artifact], None]] = {"corpus": check_corpus, "vectors": check_vectors}
 """Type of artifact → its check; that of an index is :meth:`spaniel.protocols.Indexer.check`."""
+CHECKER = f"spaniel {__version__}"
+"""Who looks through corpora and vectors, see :meth:`spaniel.store.Store.checked`."""
 
 
 def check_contents(store: Store, artifact: Artifact) -> None:
@@ -215,7 +217,7 @@ def check_contents(store: Store, artifact: Artifact) -> None:
     """
     check = CHECKS.get(artifact.recipe.type)
     if check is not None:
-        store.checked(artifact, f"spaniel {__version__}", check)
+        store.checked(artifact, CHECKER, check)
 
 
 __all__ = [

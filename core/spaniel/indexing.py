@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spaniel.contents import CHECKS
+from spaniel.contents import CHECKER, CHECKS
 from spaniel.data import Corpus, Run
 from spaniel.data.filters import filter_mask
-from spaniel.errors import ArtifactError, PluginError, UsageError
+from spaniel.errors import ArtifactError, PluginError, SpanielError, UsageError
 from spaniel.expression import Expression, Stage
 from spaniel.store import Artifact, Draft, Need, Recipe
 from spaniel.store.digests import digest_bytes
@@ -103,12 +104,12 @@ def check_index(context: Context, component: Indexer, artifact: Artifact) -> Non
     context.store.checked(artifact, _name_checker(component), lambda given: _check(component, given))
 
 
-def check_artifact(context: Context, artifact: Artifact) -> bool:
+def check_artifact(context: Context, artifact: Artifact) -> str:
     """Look through the contents of any artifact, whether or not that was done before.
 
     Returns:
-        Whether anybody could: nobody can where the component or the version that made it is not installed, or where its
-        type is none that is looked through.
+        Who looked, as :meth:`spaniel.store.Store.checked` is told; empty where nobody could, since the component or the
+        version that made it is not installed, or since its type is none that is looked through.
 
     Raises:
         ArtifactError: it holds what it must not.
@@ -117,22 +118,24 @@ def check_artifact(context: Context, artifact: Artifact) -> bool:
     if recipe.type != "index":
         check = CHECKS.get(recipe.type)
         if check is not None:
-            check(artifact)
-        return check is not None
+            with _refused(artifact):
+                check(artifact)
+        return CHECKER if check is not None else ""
     try:
         bound = context.bind("index", _stage_of(context, recipe.component, recipe.config))
         if bound.registered.version != recipe.version:
-            return False
+            return ""
         component = context.make(bound)
     except (UsageError, PluginError):
-        return False
+        return ""
     _check(component, artifact)
-    return True
+    return _name_checker(component)
 
 
 def _open_checked(context: Context, component: Indexer, artifact: Artifact) -> Index:
     check_index(context, component, artifact)
-    return component.open(artifact)
+    with _refused(artifact):
+        return component.open(artifact)
 
 
 def _check(component: Indexer, artifact: Artifact) -> None:
@@ -143,7 +146,20 @@ def _check(component: Indexer, artifact: Artifact) -> None:
             f"was not built in this store, and `{artifact.recipe.component}` cannot check what it holds: build it here, or "
             "import it with --trust if you know who made it",
         )
-    check(artifact)
+    with _refused(artifact):
+        check(artifact)
+
+
+@contextmanager
+def _refused(artifact: Artifact) -> Iterator[None]:
+    """Turn what contents make a component raise into an error that names the artifact; panics of compiled code, too."""
+    try:
+        yield
+    except (SpanielError, MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        what = f"cannot be opened ({type(error).__name__}: {error}); remove it and build it again"
+        raise ArtifactError(artifact.path, what) from error
 
 
 def _name_checker(component: Indexer) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from spaniel.cli.output import json_option, print_json
+from spaniel.errors import ArtifactError
 from spaniel.evaluation.table import human_bytes
 from spaniel.store import Artifact, Entry, Store, default_root
 
@@ -102,7 +103,10 @@ def show(opened: Store, address: str, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def verify(opened: Store, addresses: tuple[str, ...], every: bool, as_json: bool) -> None:
-    """Read every byte of artifacts and name what is damaged; the exit code is 1 if something is."""
+    """Read every byte of artifacts and name what is damaged; the exit code is 1 if something is.
+
+    The numbers of what was not built here are looked through as well.
+    """
     if every == bool(addresses):
         raise click.UsageError("name artifacts, or give --all")
     chosen = {opened.resolve(address) for address in addresses}
@@ -131,11 +135,18 @@ def export(opened: Store, address: str, file: Path) -> None:
 
 @store.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--trust", is_flag=True, help="Do not look through what it holds: you know who made it.")
 @click.pass_obj
-def import_(opened: Store, file: Path) -> None:
-    """Take an artifact from FILE; it appears verified and whole, or not at all."""
+def import_(opened: Store, file: Path, trust: bool) -> None:
+    """Take an artifact from FILE; it appears verified and whole, or not at all.
+
+    Its digests are verified, and its numbers are looked through where the component that made it is installed.
+    """
+    from spaniel.context import Context
+    from spaniel.indexing import check_artifact
+
     before = {entry.address for entry in opened.list() if not entry.unfinished}
-    artifact = opened.import_(file)
+    artifact = opened.import_(file, lambda found: check_artifact(Context(opened), found), trust)
     recipe = artifact.recipe
     was_there = "  (was there already)" if artifact.address in before else ""
     click.echo(f"{artifact.address[:_SHORT]}  {recipe.type} {recipe.component} {recipe.version}{was_there}")
@@ -173,8 +184,22 @@ def _verify(opened: Store, entries: Sequence[Entry]) -> dict[str, list[str]]:
         for entry in entries:
             # What lies among the artifacts and is none was found when it was listed.
             faults = [entry.fault] if entry.fault else [str(fault) for fault in opened.verify(entry.address, advance)]
-            found[entry.address] = faults
+            found[entry.address] = faults or _look_through(opened, entry.address)
     return found
+
+
+def _look_through(opened: Store, address: str) -> list[str]:
+    """Return what is wrong with the numbers of an artifact that came from elsewhere."""
+    from spaniel.context import Context
+    from spaniel.indexing import check_artifact
+
+    artifact = opened.open(address)
+    if not opened.is_own(artifact):
+        try:
+            check_artifact(Context(opened), artifact)
+        except ArtifactError as error:
+            return [str(error)]
+    return []
 
 
 def _describe(entry: Entry) -> dict[str, Any]:

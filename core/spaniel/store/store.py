@@ -243,20 +243,22 @@ class Store:
     def import_(
         self,
         source: str | os.PathLike[str],
-        check: Callable[[Artifact], None] = lambda artifact: None,
+        check: Callable[[Artifact], str] = lambda artifact: "",
         trust: bool = False,
     ) -> Artifact:
         """Take an artifact from a tar file; it appears verified and whole, or not at all.
 
         Args:
             source: what :meth:`export` wrote.
-            check: looks through the contents, once their digests are right, before they appear in the store.
+            check: looks through the contents, once their digests are right, before they appear in the store; returns who
+                looked, as :meth:`checked` is told, empty where nobody could.
             trust: take the contents as if this store had built them; for files whose sender is known.
 
         Raises:
             ArtifactError: the file holds no whole, undamaged artifact, or the disk is full; nothing is left.
             UsageError: there is no such file.
         """
+        by = ""
         with open_archive(Path(source)) as archive:
             address = archive.artifact.address
             target, inbox = place_of(self.root, address), self.root / "drafts" / f"{address}.import"
@@ -267,16 +269,17 @@ class Store:
                     try:
                         archive.unpack(inbox)
                         if not trust:
-                            check(replace(archive.artifact, path=inbox))
+                            by = check(replace(archive.artifact, path=inbox))
                         sync_tree(inbox)
                         self._move_in(inbox, target)
                     finally:
                         _discard(inbox)
                     _discard(self._draft(address))
             artifact = self.open(address)
-            # What was there already is trusted only where it is the same.
-            if trust and (artifact.files, artifact.info) == (archive.artifact.files, archive.artifact.info):
-                self._stamps.add_checker(artifact, _TRUSTED)
+            # What was there already counts only where it is the same.
+            by = _TRUSTED if trust else by
+            if by and (artifact.files, artifact.info) == (archive.artifact.files, archive.artifact.info):
+                self._stamps.add_checker(artifact, by)
         return artifact
 
     def remove(self, prefix: str) -> str:
