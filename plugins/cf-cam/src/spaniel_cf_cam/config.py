@@ -27,10 +27,10 @@ class MapConfig(Config):
     sigma_range: float = Field(
         0.1, description="width of the bilateral filter over values, as a share of their range", gt=0
     )
-    weighting: Literal["softmax", "softmax-std", "linear"] = Field(
-        "softmax",
-        description="how mean gradients become weights: by softmax; by softmax of standardised ones, which tells classes "
-        "apart; or as they are",
+    weighting: Literal["auto", "softmax", "softmax-std", "linear"] = Field(
+        "auto",
+        description="how mean gradients become weights: by softmax, the paper's; by softmax of standardised ones, which tells "
+        "classes apart; or as they are; auto: softmax of images, softmax-std of texts",
     )
     combine: Literal["gap", "elementwise"] = Field(
         "gap",

@@ -102,7 +102,7 @@ class CfCam(Cam):
         """Return the map and what the channels are."""
         options = MapConfig(**{name: getattr(self.config, name) for name in MapConfig.model_fields})
         made = cf_cam(subject.activations, subject.gradients, subject.shape, options, segments=subject.segments)
-        return made.values, made.channels.facts()
+        return made.values, made.facts()
 
 
 class GradCam(Cam):

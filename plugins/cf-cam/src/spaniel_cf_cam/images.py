@@ -12,6 +12,7 @@ from spaniel_neural.capture import capture
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spaniel_cf_cam.places import first_tensor, grid, logits_of, places, with_first_tensor
 from spaniel_cf_cam.subjects import Floats
 
 _ROWS = 32
@@ -24,9 +25,14 @@ class ImageSubject:
     Args:
         model: image ``(n, 3, height, width)`` → logits ``(n, classes)``, in evaluation mode.
         layer: name of the layer, as in ``model.named_modules()``; it gives ``(n, channels, height, width)``, or a vision
-            transformer's ``(n, 1 + places, channels)``, of which the first is no place.
+            transformer's tokens, see :func:`spaniel_cf_cam.places.grid`. Of one that runs several times the last counts.
         image: ``(3, height, width)`` float32, normalised; black is 0.
         target: number of the class; by default the one with the highest logit.
+
+    Attributes:
+        target: the class that is mapped.
+        rival: the other class with the highest logit.
+        probability: of the class.
 
     Raises:
         UsageError: there is no such layer or class, or the layer gives no map.
@@ -39,11 +45,13 @@ class ImageSubject:
         self.layer = layer
         self.image = image
         with torch.no_grad():
-            logits = _logits(model(image[None]))
+            logits = logits_of(model(image[None]))
         classes = logits.shape[1]
         if target is not None and not 0 <= target < classes:
             raise UsageError(f"there is no class {target}; the model has {classes}, from 0 on")
         self.target = int(logits[0].argmax()) if target is None else target
+        ranked = logits[0].argsort(descending=True).tolist()
+        self.rival = ranked[1] if ranked[0] == self.target and classes > 1 else ranked[0]
         self.probability = float(logits.softmax(1)[0, self.target])
         self.shape: tuple[int, ...] = ()
         self.activations, self.gradients, self.score = self._run(image)
@@ -68,14 +76,20 @@ class ImageSubject:
         made = []
         for start in range(0, len(channels), _ROWS):
             part = torch.from_numpy(channels[start : start + _ROWS])
+            ran = 0
 
-            def without(module: Any, inputs: Any, output: Tensor, part: Tensor = part) -> Tensor:
-                changed = output.clone()
-                if output.dim() == 4:
-                    changed[torch.arange(len(part)), part] = 0
+            def without(module: Any, inputs: Any, output: Any, part: Tensor = part) -> Any:
+                nonlocal ran
+                ran += 1
+                hidden = first_tensor(output)
+                if hidden is None or ran < self._runs:
+                    return None
+                changed, rows = hidden.clone(), torch.arange(len(part))
+                if changed.dim() == 4:
+                    changed[rows, part] = 0
                 else:
-                    changed[torch.arange(len(part)), :, part] = 0
-                return changed
+                    changed[rows, :, part] = 0
+                return with_first_tensor(output, changed)
 
             handle = self.model.get_submodule(self.layer).register_forward_hook(without)
             try:
@@ -94,23 +108,19 @@ class ImageSubject:
     def _run(self, image: Tensor) -> tuple[Floats, Floats, float]:
         given = image[None].detach().requires_grad_()
         with torch.enable_grad(), capture(self.model, [self.layer], copy=True) as taps:
-            score = _logits(self.model(given))[0, self.target]
-            hidden = taps[self.layer].call.output
-            (gradient,) = torch.autograd.grad(score, [hidden])
-        made = [self._flat(side.detach().double()) for side in (hidden, gradient)]
-        return made[0], made[1], float(score.detach())
-
-    def _flat(self, hidden: Tensor) -> Floats:
-        if hidden.dim() == 3:  # a vision transformer: its first token stands for the whole image
-            side = round((hidden.shape[1] - 1) ** 0.5)
-            if side * side != hidden.shape[1] - 1:
-                raise UsageError(f"layer {self.layer} gives {hidden.shape[1]} tokens, which are no square and one more")
-            self.shape = (side, side)
-            return np.asarray(hidden[0, 1:].T.numpy())
-        if hidden.dim() != 4:
-            raise UsageError(f"layer {self.layer} gives {tuple(hidden.shape)}, which is no map of channels")
-        self.shape = tuple(hidden.shape[2:])
-        return np.asarray(hidden[0].flatten(1).numpy())
+            score = logits_of(self.model(given))[0, self.target]
+            if not len(taps[self.layer]):
+                raise UsageError(f"layer {self.layer} does not run when the model reads an image")
+            self._runs = len(taps[self.layer])
+            hidden = taps[self.layer][-1].output
+            shape = grid(hidden)
+            if shape is None:
+                raise UsageError(f"layer {self.layer} gives {tuple(hidden.shape)}, which is no map of channels")
+            self.shape = shape
+            (gradient,) = torch.autograd.grad(score, [hidden], allow_unused=True)
+        sides = (hidden, torch.zeros_like(hidden) if gradient is None else gradient)
+        activations, gradients = (places(side.detach().double())[0].cpu().numpy() for side in sides)
+        return activations, gradients, float(score.detach())
 
     def _forward(self, masks: Floats, probability: bool) -> Floats:
         made = []
@@ -121,11 +131,6 @@ class ImageSubject:
 
     def _score(self, images: Tensor, probability: bool = False) -> Floats:
         with torch.no_grad():
-            logits = _logits(self.model(images)).double()
+            logits = logits_of(self.model(images)).double()
         scores = (logits.softmax(1) if probability else logits)[:, self.target]
         return np.asarray(scores.numpy(), np.float64)
-
-
-def _logits(output: Any) -> Tensor:
-    made: Tensor = output.logits if hasattr(output, "logits") else output
-    return made

@@ -33,6 +33,28 @@ class CfMap:
     weights: Floats
     channels: Channels
 
+    @property
+    def spread(self) -> float:
+        """How far the weights that count lie apart, as a share of their mean size: near 0 the map knows no class."""
+        counted = self.weights[self.weights != 0]
+        mean = float(np.abs(counted).mean()) if len(counted) else 0.0
+        return float(np.ptp(counted)) / mean if mean else 0.0
+
+    def facts(self) -> dict[str, Any]:
+        """Return what readers of the map should know."""
+        facts = {**self.channels.facts(), "weight_spread": self.spread}
+        if self.spread < EVEN:
+            facts["warning"] = WARNING
+        return facts
+
+
+EVEN = 0.01
+"""Spread of weights below which they are as good as equal."""
+WARNING = (
+    "the channels' weights differ by less than 1 %: this map is the mean activation, and hardly depends on the class or "
+    "the query; weighting=softmax-std or linear tells them apart"
+)
+
 
 def cf_cam(
     activations: NDArray[Any],
@@ -65,12 +87,19 @@ def cf_cam(
         filtered[labels >= 0] = means[labels[labels >= 0]]
     weights = np.zeros(len(values))
     if counts.any():
-        weights[counts] = _weigh(filtered[counts].mean(axis=1), config.weighting)
+        weights[counts] = _weigh(filtered[counts].mean(axis=1), weighting(config, shape))
     if config.combine == "gap":
         made = weights @ values
     else:
         made = weights @ (np.maximum(filtered, 0) * values)
     return CfMap(made, weights, channels)
+
+
+def weighting(config: MapConfig, shape: tuple[int, ...]) -> str:
+    """Return how weights are made for positions of a shape: of texts, gradients are too small for a plain softmax."""
+    if config.weighting != "auto":
+        return config.weighting
+    return "softmax" if len(shape) == 2 else "softmax-std"
 
 
 def _smooth_segments(means: Floats, shape: tuple[int, ...], config: MapConfig, segments: NDArray[Any] | None) -> Floats:
