@@ -143,17 +143,55 @@ def test_a_bad_filter_is_underlined(text: str, message: str, place: int) -> None
 def test_limits() -> None:
     with pytest.raises(UsageError, match="nested deeper"):
         parse_filter("(" * 60 + "a = 1" + ")" * 60)
-    with pytest.raises(UsageError, match="at most"):
-        parse_filter("a = 1 or " * 5000 + "a = 1")
+    with pytest.raises(UsageError, match="at most 200000 characters"):
+        parse_filter("a = 1 or " * 50000 + "a = 1")
     corpus = Corpus.from_documents([Document("a", "", "", {"n": 7})])
-    assert filter_mask(corpus, "n in [" + ", ".join(map(str, range(3000))) + "]").tolist() == [True]
-    assert filter_mask(corpus, " or ".join(f"n = {n}" for n in range(900))).tolist() == [True]
+    with pytest.raises(UsageError, match="at most 2000 tests, not 2001"):
+        filter_mask(corpus, " and ".join(f"n < {n}" for n in range(2001)))
+    with pytest.raises(UsageError) as caught:
+        parse_filter("a = 1 or " * 9000 + "a == 1")
+    assert len(str(caught.value)) < 700, "of a long filter the place of the fault is shown"
+    assert str(caught.value).split("\n")[1][str(caught.value).split("\n")[2].index("^")] == "="
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        (" or ".join(f"n = {n}" for n in range(999)), [7]),
+        (" or ".join(f"n = {n}" for n in range(5000)), [7, 1007]),
+        (" and ".join(f"n != {n}" for n in range(999)), [1007]),
+        (" or ".join(f"n < {n}" for n in range(999)), [7]),
+        (" and ".join(f"n > {n / 1000}" for n in range(1999)), [7, 1007]),
+        (" or ".join(f'f{n} = "x" or not n >= {n}' for n in range(900)), [7]),
+        ("n in [" + ", ".join(map(str, range(10_000))) + "]", [7, 1007]),
+        ("tags in [" + ", ".join(f'"t{n}"' for n in range(10_000)) + "]", [7]),
+        ("not " * 20_000 + "n = 7", [7]),
+        ("not " * 20_001 + "n = 7", [1007]),
+        ("(" * 49 + "n = 7" + ")" * 49, [7]),
+        ("not (" * 49 + "n = 7" + ")" * 49, [1007]),
+        ("n = 7 and not (n = 8 or (" * 23 + "n = 9" + "))" * 23, [7]),
+    ],
+)
+def test_long_and_deep_filters_are_answered(text: str, passed: list[int]) -> None:
+    numbers = [7, 1007]
+    corpus = Corpus.from_documents(
+        [Document("d9", metadata={"n": 7, "tags": ["no", "t7"]}), Document("d8", metadata={"n": 1007, "tags": ["no"]})]
+    )
+    assert [n for n, through in zip(numbers, filter_mask(corpus, text).tolist(), strict=True) if through] == passed
+
+
+def test_true_is_not_one_beside_it() -> None:
+    corpus = Corpus.from_documents([Document("b", "", "", {"n": 1}), Document("a", "", "", {"n": True})])
+    assert filter_mask(corpus, "n = 1 and not n = true").tolist() == [True, False]
+    assert filter_mask(corpus, "n < 2 or n = true").tolist() == [True, True]
 
 
 def test_nothing_of_a_filter_becomes_sql() -> None:
     text = "`x') or 1=1 --` = \"' or 1=1 --\" and y = 'z'"
-    condition, values = to_sql(parse_filter(text))
-    assert "1=1" not in condition
-    assert any("1=1" in str(value) for value in values)
+    node = parse_filter(text)
+    assert isinstance(node, And)
+    asked = [to_sql(part) for part in node.parts if isinstance(part, Comparison)]
+    assert not any("1=1" in condition for condition, _ in asked)
+    assert any("1=1" in str(value) for _, values in asked for value in values)
     corpus = Corpus.from_documents([Document("a", "", "", {"y": "z"})])
     assert filter_mask(corpus, text).tolist() == [False]

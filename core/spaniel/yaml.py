@@ -166,7 +166,7 @@ class _Builder:
         try:
             loader = yaml.SafeLoader(self.text)
             while loader.check_event():
-                self.take(loader.get_event())
+                self.take(loader.get_event())  # type: ignore[no-untyped-call]
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             problem = " ".join(filter(None, (error.context, error.problem)))
@@ -186,6 +186,7 @@ class _Builder:
         return self.root
 
     def take(self, event: yaml.Event) -> None:
+        assert event.start_mark is not None  # the parser's own events have marks
         line, column = event.start_mark.line + 1, event.start_mark.column + 1
         if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             self.fail("a second document; a file holds one", line, column)

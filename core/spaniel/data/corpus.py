@@ -29,6 +29,8 @@ from spaniel.store import Artifact, Draft, Need
 
 _ASK = 20_000
 """Rows or ids in one question to SQLite."""
+_CONDITIONS = 25
+"""Conditions in one question to SQLite, which allows 2,000 columns and, in old versions, 999 bound values."""
 
 
 class Batch(NamedTuple):
@@ -133,19 +135,28 @@ class Corpus:
             yield Batch(start, [_document(record) for record in self._query(sql, (start, start + size))])
             start += size
 
-    def mask(self, condition: str, values: Sequence[Any]) -> NDArray[np.bool_]:
-        """Return for which rows a condition over the columns of the document store holds: ``(len(self),)`` bool.
+    def answers(self, conditions: Sequence[tuple[str, Sequence[Any]]]) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Yield for which rows conditions over the columns of the document store hold, some consecutive rows at a time.
 
         Args:
-            condition: SQL of the caller's own; what comes from elsewhere is bound to its places.
-            values: what is bound, see :func:`spaniel.data.filters.to_sql`.
+            conditions: SQL of the caller's own, with what is bound to its places; see
+                :func:`spaniel.data.filters.to_sql`.
+
+        Yields:
+            the first row, and ``(len(conditions), rows)`` bool.
         """
-        found = np.zeros(self._size, bool)
         for start in range(0, self._size, _ASK):
-            sql = f"SELECT row FROM documents WHERE row >= ? AND row < ? AND {condition}"
-            rows = self._query(sql, (start, start + _ASK, *values))
-            found[np.fromiter((row for (row,) in rows), np.int64, len(rows))] = True
-        return found
+            found = np.zeros((len(conditions), min(_ASK, self._size - start)), bool)
+            for first in range(0, len(conditions), _CONDITIONS):
+                asked = conditions[first : first + _CONDITIONS]
+                columns = ", ".join(condition for condition, _ in asked)
+                values = [value for _, bound in asked for value in bound]
+                sql = f"SELECT {columns} FROM documents WHERE row >= ? AND row < ? ORDER BY row"
+                rows = self._query(sql, (*values, start, start + _ASK))
+                if len(rows) != found.shape[1]:
+                    raise ArtifactError(self._path, "has lost documents; remove it and build it again")
+                found[first : first + _CONDITIONS] = np.array(rows, bool).T
+            yield start, found
 
     def _fetch(self, rows: Sequence[int] | NDArray[Any], columns: str) -> list[tuple[Any, ...]]:
         array = np.asarray(rows, dtype=np.int64)
@@ -167,6 +178,8 @@ class Corpus:
         try:
             return self._connection().execute(sql, values).fetchall()
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_NOMEM:
+                raise MemoryError(str(error)) from error
             raise ArtifactError(self._path, f"cannot be read ({error}); remove it and build it again") from error
 
     def _connection(self) -> sqlite3.Connection:

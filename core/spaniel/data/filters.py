@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 Scalar: TypeAlias = "str | int | float | bool | None"
 Filter: TypeAlias = "Comparison | Not | And | Or"
 
-MAX_LENGTH = 20_000
+MAX_LENGTH = 200_000
+MAX_TESTS = 2_000
 MAX_DEPTH = 50
 _BIGGEST = 2**63
 _TOKEN = re.compile(
@@ -107,28 +108,78 @@ def filter_mask(corpus: Corpus, text: str) -> NDArray[np.bool_]:
     """Return which documents of a corpus a filter lets through: ``(len(corpus),)`` bool, by row.
 
     Raises:
-        UsageError: the text is no filter.
+        UsageError: the text is no filter, or has more than :data:`MAX_TESTS` tests.
     """
-    condition, values = to_sql(parse_filter(text))
-    return corpus.mask(condition, values)
+    node = _gathered(parse_filter(text))
+    tests = {_key(test): test for test in _tests(node)}
+    if len(tests) > MAX_TESTS:
+        raise UsageError(
+            f"a filter has at most {MAX_TESTS} tests, not {len(tests)}; all values of one field are one: a in [1, 2]"
+        )
+    numbers = {key: number for number, key in enumerate(tests)}
+    found = np.zeros(len(corpus), bool)
+    # SQLite answers each test by itself: it limits how deep and how large a condition is, and how many values it has.
+    for start, answers in corpus.answers([to_sql(test) for test in tests.values()]):
+        found[start : start + answers.shape[1]] = _combined(node, numbers, answers)
+    return found
 
 
-def to_sql(node: Filter) -> tuple[str, list[Any]]:
-    """Return a filter as a condition over the column ``metadata``, and the values that are bound to its places.
+def _key(test: Comparison) -> Any:
+    # To Python, true and 1 are equal.
+    return (test, *map(type, test.values))
+
+
+def _combined(node: Filter, numbers: Mapping[Any, int], answers: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    if isinstance(node, Comparison):
+        row: NDArray[np.bool_] = answers[numbers[_key(node)]]
+        return row
+    if isinstance(node, Not):
+        return ~_combined(node.part, numbers, answers)
+    join = np.logical_and if isinstance(node, And) else np.logical_or
+    found = _combined(node.parts[0], numbers, answers).copy()
+    for part in node.parts[1:]:
+        join(found, _combined(part, numbers, answers), out=found)
+    return found
+
+
+def _tests(node: Filter) -> Iterator[Comparison]:
+    if isinstance(node, Comparison):
+        yield node
+    else:
+        for part in (node.part,) if isinstance(node, Not) else node.parts:
+            yield from _tests(part)
+
+
+def _gathered(node: Filter) -> Filter:
+    """Ask once for all values of a field: ``a = 1 or a = 2`` is ``a in [1, 2]``, and so for ``a != 1 and a != 2``."""
+    if isinstance(node, Comparison):
+        return node
+    if isinstance(node, Not):
+        return Not(_gathered(node.part))
+    parts = [_gathered(part) for part in node.parts]
+    kept: list[Filter] = []
+    values: dict[tuple[str, ...], list[Scalar]] = {}
+    for part in parts:
+        test = part.part if isinstance(node, And) and isinstance(part, Not) else part
+        if (
+            isinstance(test, Comparison)
+            and test.operator in ("=", "in")
+            and (test is not part) == isinstance(node, And)
+        ):
+            values.setdefault(test.field, []).extend(test.values)
+        else:
+            kept.append(part)
+    for field, asked in values.items():
+        test = Comparison(field, "in", tuple(asked))
+        kept.append(Not(test) if isinstance(node, And) else test)
+    return kept[0] if len(kept) == 1 else And(tuple(kept)) if isinstance(node, And) else Or(tuple(kept))
+
+
+def to_sql(test: Comparison) -> tuple[str, list[Any]]:
+    """Return a test as a condition over the column ``metadata``, and the values that are bound to its places.
 
     No text of the filter becomes SQL: fields and values are bound.
     """
-    if isinstance(node, Not):
-        condition, values = to_sql(node.part)
-        return f"(NOT {condition})", values
-    if isinstance(node, Comparison):
-        return _test(node)
-    parts = [to_sql(part) for part in node.parts]
-    joined = (" AND " if isinstance(node, And) else " OR ").join(condition for condition, _ in parts)
-    return f"({joined})", [value for _, values in parts for value in values]
-
-
-def _test(test: Comparison) -> tuple[str, list[Any]]:
     path = "$" + "".join(f'."{name}"' for name in test.field)
     parts = [
         part

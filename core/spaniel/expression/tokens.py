@@ -8,6 +8,8 @@ from typing import NamedTuple
 from spaniel.errors import UsageError
 from spaniel.expression.tree import HOLE, NAME, Span
 
+_SHOWN = 200
+"""Characters of a line that a message shows."""
 _END = r"\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _TOKEN = re.compile(
     rf"""(?P<space>\s+)
@@ -37,6 +39,12 @@ def point_out(source: str, span: Span, message: str) -> str:
     line = source[line_start : line_end if line_end >= 0 else len(source)]
     column = start - line_start
     width = max(1, min(span[1], line_start + len(line)) - start)
+    if len(line) > _SHOWN:
+        begin = max(0, min(column - _SHOWN // 2, len(line) - _SHOWN))
+        part = line[begin : begin + _SHOWN]
+        line = ("… " if begin else "") + part + (" …" if begin + _SHOWN < len(line) else "")
+        column += (2 if begin else 0) - begin
+        width = max(1, min(width, _SHOWN - column))
     visible = "".join(c if c.isprintable() else " " for c in line)
     return f"{message}\n  {visible}\n  {' ' * column}{'^' * width}"
 
