@@ -16,6 +16,7 @@ from spaniel.data import (
     Corpus,
     Document,
     Faults,
+    Qrels,
     Queries,
     files,
     read_documents,
@@ -173,7 +174,7 @@ def test_queries_in_python() -> None:
     ("fields", "expected"),
     [
         ({"_id": "d", "text": None, "contents": "alpha beta"}, Document("d", "", "alpha beta")),
-        ({"_id": "d", "contents": "alpha", "text": None, "body": "beta"}, Document("d", "", "alpha")),
+        ({"_id": "d", "contents": "alpha", "text": None, "body": None}, Document("d", "", "alpha")),
         ({"_id": None, "id": None, "docid": 7, "text": "x"}, Document("7", "", "x")),
         ({"_id": "d", "title": None, "text": "x", "metadata": None}, Document("d", "", "x")),
         ({"_id": "d", "title": "t", "text": None}, Document("d", "t", "")),
@@ -357,11 +358,13 @@ def test_a_negative_grade_moves_no_measure(tmp_path: Path) -> None:
     [
         (b"q1\td1", "not 2 columns"),
         (b"q1 0 d1 1 x", "not 5 columns"),
-        (b"q1\td1\t", "the grade '' is no whole number"),
-        (b"q1\td1\t1.0", "'1.0' is no whole number"),
-        (b"q1\td1\thigh", "'high' is no whole number"),
-        ("q1\td1\t١".encode(), "is no whole number"),
-        (b"q1\td1\t99999999999", "is no whole number"),
+        (b"q1\td1\t", "the grade '' is no number"),
+        (b"q1\td1\tnan", "'nan' is no number"),
+        (b"q1\td1\tinf", "'inf' is no number"),
+        (b"q1\td1\t1_0", "'1_0' is no number"),
+        (b"q1\td1\thigh", "'high' is no number"),
+        ("q1\td1\t١".encode(), "is no number"),
+        (b"q1\td1\t99999999999", "is no number"),
         (b"q1\td\xff\t1", "no UTF-8"),
         (b"q1\td\x00\t1", "NUL"),
         (b"ok\td\t2", "'d' has the grades 1 and 2 for query 'ok'"),
@@ -376,6 +379,69 @@ def test_malformed_judgments(header: str, line: bytes, message: str, tmp_path: P
     faults = Faults("skip")
     assert dict(read_qrels(path, faults)) == {"ok": {"d": 1}}
     assert faults.count == 1
+
+
+FRACTIONS = {"q1": {"d1": 1, "d2": 0.5}, "q2": {"d1": -1}}
+JUDGED = {
+    "three.tsv": "query-id\tcorpus-id\tscore\nq1\td1\t1.0\nq1\td2\t0.5\nq2\td1\t-1\n",
+    "trec.qrels": "q1 0 d1 1\nq1 0 d2 .5\nq2 0 d1 -1.0\n",
+    "header.csv": "query-id,corpus-id,score\nq1,d1,1\nq1,d2,5e-1\nq2,d1,-1\n",
+    "names.csv": '\ufeffrelevance,docno,qid,note\n1.0,d1,q1,"a, b"\n0.5,d2,q1,\n-1,d1,q2,\n',
+    "bare.csv": "q1,d1,1\nq1,d2,0.50\nq2,d1,-1\n",
+    "lines.jsonl": '{"query-id": "q1", "corpus-id": "d1", "score": 1.0}\n{"qid": "q1", "docid": "d2", "rel": 0.5}\n'
+    '{"q_id": "q2", "doc_id": "d1", "score": -1}\n',
+    "ranx.json": '{"q1": {"d1": 1, "d2": 0.5},\n "q2": {"d1": -1}}',
+    "list.json": '[{"qid": "q1", "docno": "d1", "label": 1}, {"qid": "q1", "docno": "d2", "label": 0.5},'
+    '{"qid": "q2", "docno": "d1", "label": -1}]',
+}
+
+
+@pytest.mark.parametrize("name", JUDGED)
+@pytest.mark.parametrize("packing", ["", ".gz"])
+def test_judgments_of_many_makes(name: str, packing: str, tmp_path: Path) -> None:
+    qrels = read_qrels(put(tmp_path, name + packing, JUDGED[name]))
+    assert {query: dict(judged) for query, judged in qrels.items()} == FRACTIONS
+    assert [type(grade) for grade in qrels["q1"].values()] == [int, float]
+
+
+def test_judgments_in_parquet(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {"q_id": ["q1", "q1", "q2"], "doc_id": ["d1", "d2", "d1"], "score": [1.0, 0.5, -1.0]}
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table(columns), tmp_path / "q.parquet")
+    assert read_qrels(tmp_path / "q.parquet") == FRACTIONS
+    parquet.write_table(pyarrow.table({"a": ["x"]}), tmp_path / "bad.parquet")
+    with pytest.raises(
+        UsageError, match=r"bad\.parquet:1: expected columns named query_id, doc_id and score .*, not a"
+    ):
+        read_qrels(tmp_path / "bad.parquet")
+
+
+def test_judgments_by_subtopic(tmp_path: Path) -> None:
+    lines = ["q1 1 d1 1", "q1 2 d1 0", "q1 2 d2 2", "q1 2 d2 2", "q2 1 d1 -2"]
+    qrels = read_qrels(put(tmp_path, "q.qrels", "\n".join(lines)))
+    assert qrels == {"q1": {"d1": 1, "d2": 2}, "q2": {"d1": -2}}
+    assert qrels.subtopics == {"q1": {"1": {"d1": 1}, "2": {"d1": 0, "d2": 2}}, "q2": {"1": {"d1": -2}}}
+    assert qrels.select(["q2"]).subtopics == {"q2": {"1": {"d1": -2}}}
+    with pytest.raises(UsageError, match=r"q\.qrels:2: 'd1' has the grades 1 and 0 for query 'q1'"):
+        read_qrels(put(tmp_path, "q.qrels", "q1 1 d1 1\nq1 1 d1 0\nq1 2 d1 0\n"))
+    # One value in the second column is TREC's "iteration", whatever it is.
+    assert not read_qrels(put(tmp_path, "q.qrels", "q1 Q0 d1 1\nq2 0 d1 1\n")).subtopics
+
+
+def test_a_level_says_what_is_relevant() -> None:
+    qrels = Qrels({"q1": {"d1": 1, "d2": 2, "d3": 0.5, "d4": -1}, "d9": {"d9": 1, "d1": 2}})
+    assert qrels.relevant("q1") == ["d1", "d2", "d3"]
+    assert qrels.with_level(2).relevant("q1") == ["d2"]
+    assert qrels.with_level(0.75).select(["q1"]).relevant("q1") == ["d1", "d2"]
+    assert qrels.relevant("nobody") == []
+    assert qrels.without_own() == {**qrels, "d9": {"d1": 2}}
+    assert len({qrels.digest, qrels.with_level(2).digest, qrels.without_own().digest}) == 3
+    for level in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="from a grade above 0"):
+            qrels.with_level(level)
+    with pytest.raises(UsageError, match="finite"):
+        Qrels({"q": {"d": float("nan")}})
 
 
 def test_a_query_that_is_called_like_a_header(tmp_path: Path) -> None:
