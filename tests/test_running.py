@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,8 +135,35 @@ def test_shared_work_is_charged_to_every_system(context: Context, corpus: Corpus
     alone = run_pipeline(context, context.pipeline("first"), QUERIES, corpus)
     fused = run_pipeline(context, context.pipeline("rrf(first, first % 3)"), QUERIES, corpus)
     assert alone.stages[0].counts["model calls"] == 2
-    assert fused.stages[0].counts["model calls"] == 4
+    assert fused.stages[0].counts["model calls"] == 2, "what a stage asks for twice it would do once"
     assert fused.stages[0].seconds >= alone.stages[0].seconds
+    fresh = context.reseeded(0)
+    assert run_pipeline(fresh, fresh.pipeline("rrf(first, first % 3)"), QUERIES, corpus).stages[0].counts == {
+        "model calls": 2
+    }
+
+
+def test_what_is_remembered_is_charged_once_a_stage(context: Context) -> None:
+    def make() -> str:
+        context.count("texts encoded", 5)
+        time.sleep(0.02)
+        return "vectors"
+
+    def outer() -> str:
+        context.count("pairs scored", 1)
+        return context.remember("inner", make)
+
+    for first in (True, False):
+        with context.stage("rounds") as stage:
+            for _ in range(4):
+                with context.stage("round") as one:
+                    assert context.remember("outer", outer) == "vectors"
+                    assert context.remember("inner", make) == "vectors"
+                    assert one.cost == {"texts encoded": 5, "pairs scored": 1}
+        assert stage.cost == {"texts encoded": 5, "pairs scored": 1}
+        # The work took place in the first stage's own time; the second would have had to do it.
+        assert (stage.replayed == 0) == first
+        assert first or 0.02 <= stage.replayed < 0.04
 
 
 def test_a_reranker_sees_documents_of_its_list_alone(context: Context, corpus: Corpus) -> None:

@@ -33,8 +33,9 @@ class Context:
     """Components, store and settings of a session.
 
     A session looks once: what an expression means, what a pipeline needs, the digests of model files, and whether an
-    artifact is whole are found out when they are first asked for, and held to until the session ends. An artifact that
-    was removed meanwhile is built again; a file that was changed meanwhile is found by the next session.
+    artifact is whole are found out when they are first asked for, and held to until the session ends. What is open stays
+    open. What was removed before it was opened is built again; a file that was changed meanwhile is found by the next
+    session.
 
     Args:
         store: the store, or the folder that holds it; by default the user's own.
@@ -77,7 +78,7 @@ class Context:
         self._obtained: Recent[str, tuple[Artifact, _Mark]] = Recent(keep)
         self._known: Recent[Hashable, Any] = Recent(keep)
         self._kinds = self.registry.kinds
-        self._report: Callable[[int], None] | None = None
+        self._reports: list[Callable[[int], None] | None] = [None]
         self.loading = 0.0
         """Seconds that this session has spent on loading: imports, models, tokenizers, indexes."""
 
@@ -176,6 +177,11 @@ class Context:
         self._opened[key] = made
         return made
 
+    def open(self, need: Need, how: str, open_: Callable[[Artifact], Any]) -> Any:
+        """Return what ``open_`` makes of the artifact that a need names, obtained and opened once in a session."""
+        key = (need.recipe.address, how)
+        return self._opened[key] if key in self._opened else self.opened(self.obtain(need), how, open_)
+
     # Running
 
     def run(
@@ -190,10 +196,8 @@ class Context:
     def stage(self, name: str, total: int | None = None, unit: str = "", phase: str = "search") -> Iterator[Stage]:
         """Tell the observers that a stage runs; :meth:`advance` and :meth:`count` refer to the innermost one."""
         stage = Stage(name, phase, total, unit)
-        self._stages.append(stage)
-        report, self._report = self._report, None
+        started = self._enter(stage)
         failure: BaseException | None = None
-        started = time.perf_counter()
         try:
             self.registry.tell("stage_started", stage=stage)
             yield stage
@@ -201,15 +205,25 @@ class Context:
             failure = error
             raise
         finally:
-            seconds = time.perf_counter() - started
-            self._report = report
-            self._stages.remove(stage)
-            outer = self._stages[-1] if self._stages else None
-            if outer is not None:
-                outer.take_over(stage, seconds, failure is not None)
-            if phase == "load" and (outer is None or outer.phase != "load"):
-                self.loading += seconds
+            seconds = self._leave(stage, started, failure is not None)
             self.registry.tell("stage_finished", stage=stage, seconds=seconds, error=failure)
+
+    def _enter(self, stage: Stage) -> float:
+        self._stages.append(stage)
+        # Whoever follows batches follows those of the stage outside.
+        self._reports.append(None)
+        return time.perf_counter()
+
+    def _leave(self, stage: Stage, started: float, failed: bool) -> float:
+        seconds = time.perf_counter() - started
+        self._stages.remove(stage)
+        self._reports.pop()
+        outer = self._stages[-1] if self._stages else None
+        if outer is not None:
+            outer.take_over(stage, seconds, failed)
+        if stage.phase == "load" and (outer is None or outer.phase != "load"):
+            self.loading += seconds
+        return seconds
 
     @property
     def is_running(self) -> bool:
@@ -236,17 +250,18 @@ class Context:
                 told += done
                 report(done)
 
-        before, self._report = self._report, tell
+        before, self._reports[-1] = self._reports[-1], tell
         try:
             yield
         finally:
-            self._report = before
+            self._reports[-1] = before
         tell(total)
 
     def finished(self, done: int) -> None:
         """Report that a batch of ``done`` texts or pairs is finished, to whoever follows."""
-        if self._report is not None:
-            self._report(done)
+        report = self._reports[-1]
+        if report is not None:
+            report(done)
 
     def count(self, what: str, amount: float = 1) -> None:
         """Add to the cost of the innermost stage: ``"model calls"``, ``"texts encoded"``, ``"pairs scored"`` …"""
@@ -277,11 +292,16 @@ class Context:
             if self._stages:
                 self._stages[-1].charge(charges)
             return cast(T, value)
-        with self.stage(key.partition(" ")[0], phase="memo") as stage:
-            started = time.perf_counter()
+        # No observer is told of it: whoever works long in here opens a stage.
+        stage = Stage(key.partition(" ")[0], "memo")
+        started = self._enter(stage)
+        failed = True
+        try:
             value = make()
-            seconds = time.perf_counter() - started
-        charges = {key: Charge(stage.own_seconds(seconds), dict(stage.counted)), **stage.charged}
+            failed = False
+        finally:
+            seconds = self._leave(stage, started, failed)
+        charges = {key: Charge(stage.own_seconds(seconds), stage.counted), **stage.charged}
         self._memo[key] = value, charges
         if self._stages:
             self._stages[-1].settle(key, charges[key])

@@ -13,6 +13,7 @@ from spaniel.store import Artifact, Draft, Need, Recipe
 
 if TYPE_CHECKING:
     from spaniel.context import Context
+    from spaniel.pipeline import Bound
     from spaniel.protocols import Encoder
 
 SHARD = 1024
@@ -20,8 +21,13 @@ SHARD = 1024
 
 
 def vectors_need(context: Context, encoder: Expression | str, corpus: Need) -> Need:
-    """Name the vectors that an encoder makes of a corpus: every representation of its one pass."""
+    """Name the vectors that an encoder makes of a corpus: every representation of its one pass; found out once a session."""
     bound = context.bind("encode", encoder)
+    key = ("vectors", bound.digest, corpus.recipe.address)
+    return context.once(key, lambda: _vectors_need(context, bound, corpus))
+
+
+def _vectors_need(context: Context, bound: Bound, corpus: Need) -> Need:
     component: Encoder = context.make(bound)
     names = bound.registered.component.gives
 
@@ -36,12 +42,12 @@ def vectors_need(context: Context, encoder: Expression | str, corpus: Need) -> N
             advance(start)
             for batch in documents.batches(SHARD, start):
                 texts = [document.contents for document in batch.documents]
-                vectors = component.encode(texts, "document", [document.metadata for document in batch.documents])
+                with context.following(len(texts), advance):
+                    vectors = component.encode(texts, "document", [document.metadata for document in batch.documents])
                 for name, writer in writers.items():
                     # After a kill between two writers, one of them is a shard ahead.
                     if writer.next_row == batch.start:
                         writer.append(vectors[name])
-                advance(len(texts))
             for name, writer in writers.items():
                 if writer.is_empty:
                     writer.append(component.encode([], "document")[name])
@@ -80,7 +86,12 @@ def encode_queries(context: Context, encoder: Expression | str, queries: Queries
     """Encode queries; the vectors of a session's queries are made once."""
     bound = context.bind("encode", encoder)
     component: Encoder = context.make(bound)
-    return context.remember(
-        f"queries {bound.digest} {queries.digest}",
-        lambda: component.encode(queries.texts, "query", queries.metadata),
-    )
+
+    def encode() -> Mapping[str, Vectors]:
+        with (
+            context.stage(f"encode queries by {bound.registered.name}", len(queries), "queries"),
+            context.following(len(queries), context.advance),
+        ):
+            return component.encode(queries.texts, "query", queries.metadata)
+
+    return context.remember(f"queries {bound.digest} {queries.digest}", encode)

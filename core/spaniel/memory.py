@@ -21,6 +21,11 @@ class PeakMemory:
     peak: int = 0
     _open: ClassVar[list[PeakMemory]] = []
 
+    @classmethod
+    def is_running(cls) -> bool:
+        """Whether a stretch is being measured, so that what is inside it is to be measured, too."""
+        return bool(cls._open)
+
     def __enter__(self) -> PeakMemory:
         # The reset below would hide what the enclosing stretches have reached so far.
         for outer in self._open:

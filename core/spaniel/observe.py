@@ -7,26 +7,35 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spaniel.hookspecs import hookimpl
 
 _NUMBERS = itertools.count(1)
 
 
-@dataclass
+class Charge(NamedTuple):
+    """What a piece of work cost that a session did once: seconds, and what was counted."""
+
+    seconds: float
+    cost: Mapping[str, float]
+
+
+@dataclass(slots=True, eq=False)
 class Stage:
     """A stage of a running pipeline, or a build that it needs.
 
     Attributes:
         name: what runs, as its expression prints.
-        phase: ``"build"``, ``"load"`` or ``"search"``.
+        phase: ``"build"``, ``"load"``, ``"search"``, or ``"memo"``: work that others of the session share.
         total: number of units of work, where it is known.
         unit: what is counted (``"documents"``, ``"queries"`` …).
-        cost: what the stage has counted so far (``"model calls"`` …).
-        replayed: seconds of work that the session had done before and that this stage would have had to do.
+        counted: what the stage itself has counted so far (``"model calls"`` …).
+        charged: by key, work that a session does once, each counted once: see :meth:`spaniel.Context.remember`.
+        repeated: seconds of work that was done before the session and that this stage would have had to do.
         loading: seconds spent inside it on opening artifacts and loading models, which a second run would not spend.
     """
 
@@ -35,9 +44,54 @@ class Stage:
     total: int | None = None
     unit: str = ""
     number: int = field(default_factory=lambda: next(_NUMBERS))
-    cost: dict[str, float] = field(default_factory=dict)
-    replayed: float = 0.0
+    counted: dict[str, float] = field(default_factory=dict)
+    charged: dict[str, Charge] = field(default_factory=dict)
+    repeated: float = 0.0
     loading: float = 0.0
+    _here: set[str] = field(default_factory=set)
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What was counted: by the stage itself, and by the work that it shares with others."""
+        cost = dict(self.counted)
+        for charge in self.charged.values():
+            for what, amount in charge.cost.items():
+                cost[what] = cost.get(what, 0) + amount
+        return cost
+
+    @property
+    def replayed(self) -> float:
+        """Seconds of work that was done before, and that this stage would have had to do."""
+        return self.repeated + sum(c.seconds for key, c in self.charged.items() if key not in self._here)
+
+    def own_seconds(self, seconds: float) -> float:
+        """Return what is left of ``seconds`` that the stage ran: without loading, and without the work that it shares."""
+        shared = sum(self.charged[key].seconds for key in self._here)
+        return max(0.0, seconds - self.loading - shared) + self.repeated
+
+    def charge(self, charges: Mapping[str, Charge]) -> None:
+        """Charge work that was done for another; what is charged already is not charged again."""
+        for key, charge in charges.items():
+            self.charged.setdefault(key, charge)
+
+    def settle(self, key: str, charge: Charge) -> None:
+        """Charge work that was done while the stage ran."""
+        if key not in self.charged:
+            self.charged[key] = charge
+            self._here.add(key)
+
+    def take_over(self, inner: Stage, seconds: float, failed: bool) -> None:
+        """Charge what a stage inside this one cost, which ran for ``seconds``."""
+        self.loading += seconds if inner.phase == "load" else inner.loading
+        for key, charge in inner.charged.items():
+            if key in inner._here:
+                self.settle(key, charge)
+        self.charge(inner.charged)
+        # What others share is charged by its key, where there is something to share.
+        if inner.phase != "memo" or failed:
+            self.repeated += inner.repeated
+            for what, amount in inner.counted.items():
+                self.counted[what] = self.counted.get(what, 0) + amount
 
 
 class ProgressBars:

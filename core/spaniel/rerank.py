@@ -61,18 +61,23 @@ class PointwiseReranker(ABC):
         position = run.owners
         scores = np.empty(len(run.rows), dtype=np.float32)
         size = self.window or self.context.batch_size or BATCH
-        finished = 0
+        done, reached = 0, 0
+
+        def advance(pairs: int) -> None:
+            nonlocal done, reached
+            done += pairs
+            before, reached = reached, int(position[done]) if done < len(position) else len(run)
+            self.context.advance(reached - before)
+
         for start in range(0, len(scores), size):
             part = slice(start, start + size)
             texts = corpus.contents(run.rows[part])
-            made = np.asarray(self.score([queries.texts[i] for i in position[part]], texts))
+            with self.context.following(len(texts), advance):
+                made = np.asarray(self.score([queries.texts[i] for i in position[part]], texts))
             if made.shape != (len(texts),):
                 raise ValueError(f"score returned shape {made.shape} for {len(texts)} pairs, not ({len(texts)},)")
             scores[part] = made
             self.context.count("pairs scored", len(texts))
-            reached = int(position[start + size]) if start + size < len(scores) else len(run)
-            self.context.advance(reached - finished)
-            finished = reached
         return scores
 
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from spaniel.protocols import Dataset
 
 
+CURRENCIES = ("pairs scored", "texts encoded", "index calls", "proxy calls")
+"""What methods count beside model calls and tokens, where the budgets of the field are stated in it."""
+
+
 @dataclass(frozen=True)
 class Task:
     """A collection with one of its splits, opened."""
@@ -52,21 +56,27 @@ def open_task(context: Context, dataset: Dataset, split: str | None) -> Task:
 
 def run_system(context: Context, pipeline: Pipeline, task: Task, measures: Sequence[str]) -> System:
     """Build what a pipeline needs, run it on a task, and measure it where the task has judgments."""
+    loaded = context.loading
     artifacts = build(context, pipeline, task.corpus.need)
-    outcome = run_pipeline(context, pipeline, task.queries, task.corpus)
+    outcome = run_pipeline(context, pipeline, task.queries, task.corpus, measure_memory=True)
     evaluation = None
     if task.qrels is not None:
         evaluation = evaluate(outcome.run, task.queries, task.corpus, task.qrels, measures)
     made = [artifact for artifact in artifacts if artifact.recipe.type != "corpus"]
-    counted = [(name, amount) for stage in outcome.stages for name, amount in stage.counts.items()]
+    counts: dict[str, float] = {}
+    for stage in outcome.stages:
+        for name, amount in stage.counts.items():
+            counts[name] = counts.get(name, 0) + amount
     cost = {
         "ms_per_query": 1000 * sum(stage.seconds for stage in outcome.stages) / max(1, len(task.queries)),
+        "load_seconds": context.loading - loaded,
         "build_seconds": sum(artifact.seconds for artifact in made),
         "bytes_on_disk": sum(artifact.bytes for artifact in made),
         "peak_memory_bytes": max(stage.peak_memory for stage in outcome.stages),
-        "model_calls": sum(amount for name, amount in counted if name == "model calls"),
-        "tokens": sum(amount for name, amount in counted if name.endswith("tokens")),
-        "price": sum(amount for name, amount in counted if name == "cost"),
+        "model_calls": counts.get("model calls", 0),
+        **{name.replace(" ", "_"): counts.get(name, 0) for name in CURRENCIES},
+        "tokens": sum(amount for name, amount in counts.items() if name.endswith("tokens")),
+        "price": counts.get("cost", 0),
     }
     return System(pipeline, outcome.run, evaluation, outcome.stages, cost)
 

@@ -28,6 +28,10 @@ def _figure(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
+def _number(amount: float) -> str:
+    return f"{amount:,.0f}"
+
+
 class Cost(NamedTuple):
     """How people read a cost: its short name, its name in words, and how its figures are written."""
 
@@ -38,14 +42,19 @@ class Cost(NamedTuple):
 
 COSTS: Mapping[str, Cost] = {
     "ms_per_query": Cost("ms/query", "milliseconds a query", _figure),
+    "load_seconds": Cost("load", "time of loading models and indexes, once", lambda seconds: f"{seconds:,.2f} s"),
     "build_seconds": Cost("build", "time of building", lambda seconds: f"{seconds:,.1f} s"),
     "bytes_on_disk": Cost("disk", "size on disk", human_bytes),
     "peak_memory_bytes": Cost("memory", "peak memory", human_bytes),
-    "model_calls": Cost("calls", "model calls", lambda calls: f"{calls:,.0f}"),
-    "tokens": Cost("tokens", "tokens read and written by models", lambda tokens: f"{tokens:,.0f}"),
+    "model_calls": Cost("calls", "model calls", _number),
+    "pairs_scored": Cost("pairs", "pairs of query and document scored", _number),
+    "texts_encoded": Cost("encoded", "texts encoded", _number),
+    "index_calls": Cost("index calls", "calls of an index", _number),
+    "proxy_calls": Cost("proxy calls", "calls of a cheap score in the place of a model", _number),
+    "tokens": Cost("tokens", "tokens read and written by models", _number),
     "price": Cost("price", "price of language models", lambda price: f"{price:,.4f}"),
 }
-_WHERE_ANY = ("tokens", "price")
+_WHERE_ANY = ("load_seconds", "pairs_scored", "texts_encoded", "index_calls", "proxy_calls", "tokens", "price")
 """Costs that are shown only where a system has any."""
 
 
@@ -64,10 +73,15 @@ def cost_line(cost: Mapping[str, float]) -> str:
     """Return a cost in one line."""
     phrases = {
         "ms_per_query": "{} ms a query",
+        "load_seconds": "loaded in {}",
         "build_seconds": "built in {}",
         "bytes_on_disk": "{} on disk",
         "peak_memory_bytes": "{} peak memory",
         "model_calls": "{} model calls",
+        "pairs_scored": "{} pairs scored",
+        "texts_encoded": "{} texts encoded",
+        "index_calls": "{} index calls",
+        "proxy_calls": "{} proxy calls",
         "tokens": "{} tokens",
         "price": "{} paid",
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,33 @@ from spaniel.data import MalformedRun
 from spaniel.errors import PluginError
 from spaniel.memory import PeakMemory
 from spaniel.pipeline.bind import Bound, Pipeline
-from spaniel.store import Artifact, Need, canonical_json
+from spaniel.store import Artifact, Need
 
 if TYPE_CHECKING:
     from spaniel.context import Context
     from spaniel.data import Corpus, Queries, Run
 
 
+_NOTHING = nullcontext()
+
+
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage cost: seconds, peak memory in bytes, and what it counted."""
+    """What one stage cost.
+
+    Attributes:
+        name: what ran, as its expression prints.
+        seconds: that it took, loading not counted.
+        peak_memory: bytes; 0 where nobody had asked for it when the stage ran.
+        counts: ``"model calls"``, ``"pairs scored"`` …
+        loading: seconds of loading inside it when it ran, which a second run would not spend.
+    """
 
     name: str
     seconds: float
     peak_memory: int
     counts: Mapping[str, float] = field(default_factory=dict)
+    loading: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,16 @@ class Outcome:
 
 
 def needs(context: Context, pipeline: Pipeline, corpus: Need) -> list[Need]:
-    """Return the artifacts that a pipeline needs for a corpus, what others need first; nothing is built or loaded."""
+    """Return the artifacts that a pipeline needs for a corpus, what others need first; nothing is built.
+
+    They are found out once in a session.
+    """
+    return list(
+        context.once(("needs", pipeline.digest, corpus.recipe.address), lambda: _needs(context, pipeline, corpus))
+    )
+
+
+def _needs(context: Context, pipeline: Pipeline, corpus: Need) -> tuple[Need, ...]:
     found: dict[str, Need] = {}
 
     def add(need: Need) -> None:
@@ -54,49 +76,61 @@ def needs(context: Context, pipeline: Pipeline, corpus: Need) -> list[Need]:
             with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
                 for need in component.needs(corpus):
                     add(need)
-    return list(found.values())
+    return tuple(found.values())
 
 
 def build(context: Context, pipeline: Pipeline, corpus: Need) -> list[Artifact]:
-    """Obtain every artifact that a pipeline needs for a corpus."""
-    return [context.obtain(need) for need in needs(context, pipeline, corpus)]
+    """Obtain every artifact that a pipeline needs for a corpus, once in a session."""
+    key = ("built", pipeline.digest, corpus.recipe.address)
+    return list(context.once(key, lambda: [context.obtain(need) for need in needs(context, pipeline, corpus)]))
 
 
 def run_pipeline(
-    context: Context, pipeline: Pipeline, queries: Queries, corpus: Corpus, run: Run | None = None
+    context: Context,
+    pipeline: Pipeline,
+    queries: Queries,
+    corpus: Corpus,
+    run: Run | None = None,
+    *,
+    measure_memory: bool = False,
 ) -> Outcome:
     """Run a pipeline; a prefix that the session has run on these queries and this corpus is not run again.
+
+    Args:
+        measure_memory: whether the peak memory of each stage is measured, which takes longer than a search may.
 
     Raises:
         PluginError: a component fails, or returns something that is no run over these queries.
     """
     build(context, pipeline, corpus.need)
-    identity = hashlib.sha256(f"{queries.digest} {corpus.need.recipe.address}".encode())
+    key = f"run {queries.digest} {corpus.need.recipe.address}"
     if run is not None:
+        given = hashlib.sha256()
         for array in (run.offsets, run.rows, run.scores):
-            identity.update(array.tobytes())
+            given.update(array.tobytes())
+        key += f" {given.hexdigest()}"
     costs: list[StageCost] = []
     for bound in pipeline.stages:
-        identity.update(canonical_json(bound.description))
+        key += f" {bound.digest}"
         earlier = run
 
         def make(bound: Bound = bound, earlier: Run | None = earlier) -> tuple[Run, StageCost]:
-            return _run_stage(context, bound, queries, corpus, earlier)
+            return _run_stage(context, bound, queries, corpus, earlier, measure_memory)
 
-        run, cost = context.remember(f"run {identity.hexdigest()}", make)
+        run, cost = context.remember(key, make)
         costs.append(cost)
     assert run is not None
     return Outcome(run, tuple(costs))
 
 
 def _run_stage(
-    context: Context, bound: Bound, queries: Queries, corpus: Corpus, run: Run | None
+    context: Context, bound: Bound, queries: Queries, corpus: Corpus, run: Run | None, measure_memory: bool
 ) -> tuple[Run, StageCost]:
     component = context.make(bound)
     distribution, what = bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"
-    memory = PeakMemory()
-    started = time.perf_counter()
-    with context.stage(str(bound.expression), len(queries), "queries") as stage, memory, blame(distribution, what):
+    memory = PeakMemory() if measure_memory or PeakMemory.is_running() else None
+    with context.stage(bound.name, len(queries), "queries") as stage, memory or _NOTHING, blame(distribution, what):
+        started = time.perf_counter()
         try:
             if bound.kind == "rerank":
                 result = component.rerank(queries, run, corpus)
@@ -106,8 +140,9 @@ def _run_stage(
         except MalformedRun as error:
             name = queries.ids[error.query] if error.query < len(queries) else error.query
             raise PluginError(distribution, f"{what}: its list for the query {name!r} {error.problem}") from error
-    seconds = time.perf_counter() - started - stage.loading + stage.replayed
-    return result, StageCost(stage.name, seconds, memory.peak, dict(stage.cost))
+        seconds = time.perf_counter() - started
+    seconds = max(0.0, seconds - stage.loading) + stage.replayed
+    return result, StageCost(stage.name, seconds, memory.peak if memory else 0, stage.cost, stage.loading)
 
 
 def _check(run: Any, queries: Queries, corpus: Corpus) -> None:
