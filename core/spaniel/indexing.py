@@ -89,8 +89,8 @@ def open_needed(context: Context, indexer: Expression | str, need: Need) -> Inde
     """
     bound = context.bind("index", indexer)
     component: Indexer = context.make(bound)
-    opened: Index = context.opened(
-        context.obtain(need), f"index {bound.digest}", lambda artifact: _open_checked(context, component, artifact)
+    opened: Index = context.open(
+        need, f"index {bound.digest}", lambda artifact: _open_checked(context, component, artifact)
     )
     return opened
 
@@ -269,7 +269,7 @@ def merge_runs(runs: Sequence[Run], k: int) -> Run:
 
 def open_corpus(context: Context, need: Need) -> Corpus:
     """Obtain a corpus and open it, once in a session."""
-    corpus: Corpus = context.opened(context.obtain(need), "corpus", lambda artifact: Corpus.open(artifact, need))
+    corpus: Corpus = context.open(need, "corpus", lambda artifact: Corpus.open(artifact, need))
     return corpus
 
 
