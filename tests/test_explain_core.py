@@ -137,7 +137,7 @@ def test_another_stage_can_be_explained(context: Context, corpus: Corpus) -> Non
         explain_pipeline(context, "bm25 >> letters-shared", QUERY, [0], corpus, stage=3)
     with pytest.raises(UsageError, match="gives no scores"):
         explain_pipeline(context, "bm25 % 3", QUERY, [0], corpus, stage=2)
-    with pytest.raises(UsageError, match=r"explains retrieve/bm25, not rerank/letters-shared"):
+    with pytest.raises(UsageError, match=r"explains retrieve/bm25, .*not rerank/letters-shared"):
         explain_pipeline(context, "bm25 >> letters-shared", QUERY, [0], corpus, "bm25-terms")
 
 
@@ -230,7 +230,7 @@ def test_a_contrast_is_of_like_with_like() -> None:
     with pytest.raises(UsageError, match="no contrast"):
         Contrast(explanation(), explanation("cat"))
     contrast = Contrast(explanation(), explanation(score=3.0, name="d2"))
-    assert [(part.label, part.score) for part, _, _ in contrast.rows] == [("dog", -1.0), ("water", 0.0)]
+    assert [(row.part.label, row.part.score) for row in contrast.rows] == [("dog", -1.0), ("water", 0.0)]
     assert contrast.difference.document_id == "d1 − d2"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from spaniel.explanation.weighing import weighed
 from spaniel.expression import Expression
 from spaniel.pipeline import Bound, Pipeline
 from spaniel.plugins import Registered
-from spaniel.protocols import LateExplainer, OpenExplainer
+from spaniel.protocols import LateExplainer, OpenExplainer, Scorer
 
 if TYPE_CHECKING:
     from spaniel.context import Context
@@ -69,22 +69,26 @@ def explain_pipeline(
     with blame(chosen.registered.distribution, f"explain `{chosen.registered.name}`"):
         named = str(pipeline.expression)
         if PIPELINE in takes:
-            explanations = list(made.explain(whole, query, rows, corpus))
+            explanations = list(explain_target(made, whole, query, rows, corpus, run))
         else:
             if not can_explain(context, chosen.registered, target):
                 raise UsageError(f"`{chosen.registered.name}` explains {', '.join(takes)}, not {_key(target)}")
             named = str(target.expression)
             behind, thing = (runs[last - 1] if last else run), context.make(target)
-            if isinstance(made, LateExplainer):
-                explanations = list(made.explain_behind(thing, query, rows, corpus, behind))
-            else:
-                explanations = list(made.explain(thing, query, rows, corpus))
+            explanations = list(explain_target(made, thing, query, rows, corpus, behind))
+            if isinstance(thing, Scorer):
                 before = str(pipeline.stages[last - 1].expression) if last else "the stage before"
                 explanations = weighed(explanations, thing, query, rows, corpus, behind, before)
     finished = []
     for explanation, text, row in zip(explanations, corpus.contents(rows), rows, strict=True):
         stages = explanation.stages or places(pipeline, runs, row)
-        explanation = replace(explanation, target=named, text=explanation.text or text, stages=stages)
+        explanation = replace(
+            explanation,
+            target=named,
+            text=explanation.text or text,
+            stages=stages,
+            pipeline=str(whole.expression),
+        )
         finished.append(_to_real_score(explanation, stages[last]))
     return finished
 
@@ -98,6 +102,16 @@ def _to_real_score(explanation: Explanation, place: Place) -> Explanation:
     if explanation.unit != "score" or not place.rank or abs(gap) <= TOLERANCE * max(1.0, abs(place.score)):
         return explanation
     return replace(explanation, score=place.score, remainder=explanation.remainder + gap)
+
+
+def explain_target(
+    explainer: Any, target: Any, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+) -> Sequence[Explanation]:
+    """Ask an explainer; one that knows earlier runs is given it, unless the target scores each document by itself."""
+    if isinstance(explainer, LateExplainer) and not isinstance(target, Scorer):
+        return explainer.explain_behind(target, query, rows, corpus, run)
+    made: Sequence[Explanation] = explainer.explain(target, query, rows, corpus)
+    return made
 
 
 def explainers_of(context: Context, target: Bound) -> list[str]:

@@ -23,6 +23,8 @@ Fusion: TypeAlias = ReciprocalRankFusion | WeightedSum
 class FusionParts:
     """One contribution a system, with that system's own explanation beneath it where there is one."""
 
+    exact = True
+
     def __init__(self, config: None, context: Context) -> None:
         self.context = context
 
@@ -69,24 +71,27 @@ class FusionParts:
             if isinstance(target, ReciprocalRankFusion):
                 rank = int(place[0]) + 1 if len(place) else 0
                 score = weight / (target.config.k + rank) if rank else 0.0
-                note = f"rank {rank} of {len(found.rows)}" if rank else "not retrieved"
+                note = f"rank {rank} of {len(found.rows)}" if rank else f"not among its {len(found.rows)} documents"
             else:
                 score, note = self._normalised(target, normalised, row)
                 score, note = weight * score, f"{weight:g} × {note}"
             children: tuple[Contribution, ...] = ()
-            if len(place) and inner is not None:
-                children = inner[at].contributions
+            if len(place) and isinstance(inner, str):
+                note += f"; {inner}"
+            elif len(place):
+                children = inner[at].parts()
                 note += f"; its own score {inner[at].score:.4f}"
             made.append(Contribution(str(system), float(score), "stage", children, note))
         return made
 
     def _inside(
         self, system: Expression, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
-    ) -> list[Explanation] | None:
+    ) -> list[Explanation] | str:
+        """Return a system's own explanations, or why there are none: its share is then all that can be said."""
         try:
             return explain_pipeline(self.context, system, query, rows, corpus, run=run)
-        except UsageError:
-            return None  # no explainer for this system: its share is all that can be said
+        except UsageError as error:
+            return f"not explained further: {error}"
 
     def _normalised(self, target: WeightedSum, normalised: Run, row: int) -> tuple[float, str]:
         scores = normalised.scores

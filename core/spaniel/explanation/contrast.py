@@ -6,13 +6,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 from spaniel.errors import UsageError
 from spaniel.explanation.contribution import Contribution, Reader
 from spaniel.explanation.explanation import Explanation, save
 
 Key = tuple[Any, ...]
+
+
+class Difference(NamedTuple):
+    """What a part is in either of two explanations.
+
+    Attributes:
+        part: the difference, as a part of the difference of the scores.
+        first: its score in the first; 0 where that lacks it.
+        second: its score in the second.
+        inner: the differences of its children, the largest in size first.
+        places: where it stands in the two documents: ``("first", 3, 7)``.
+    """
+
+    part: Contribution
+    first: float
+    second: float
+    inner: tuple[Difference, ...] = ()
+    places: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,10 +55,16 @@ class Contrast:
                 raise UsageError(f"explanations with the {what} {one!r} and {other!r} are no contrast")
 
     @cached_property
-    def rows(self) -> tuple[tuple[Contribution, float, float], ...]:
+    def rows(self) -> tuple[Difference, ...]:
         """The differences, the largest in size first, each with what it is in the first and in the second."""
-        made = _differences(self.first.contributions, self.second.contributions)
-        return tuple(sorted(made, key=lambda row: -abs(row[0].score)))
+        return _differences(self.first.contributions, self.second.contributions)
+
+    @property
+    def title(self) -> str:
+        """What the contrast is of, in a line."""
+        first, second = self.first, self.second
+        under = first.pipeline or first.target
+        return f"Why {first.document_id} and not {second.document_id} for “{first.query}” under {under}"
 
     @cached_property
     def difference(self) -> Explanation:
@@ -52,10 +76,11 @@ class Contrast:
             first.query,
             f"{first.document_id} − {second.document_id}",
             first.score - second.score,
-            tuple(part for part, _, _ in self.rows),
+            tuple(row.part for row in self.rows),
             first.remainder - second.remainder,
             first.parameters,
             unit=first.unit,
+            pipeline=first.pipeline,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +117,7 @@ class Contrast:
         return self.to_html()
 
     def to_png(self, path: str | PathLike[str], parts: int = 20) -> None:
-        """Draw the largest differences as pairs of bars.
+        """Draw the largest differences as pairs of bars, those of their children beneath them.
 
         Raises:
             UsageError: matplotlib is not installed.
@@ -110,9 +135,7 @@ class Contrast:
         save(self, path)
 
 
-def _differences(
-    first: Sequence[Contribution], second: Sequence[Contribution]
-) -> list[tuple[Contribution, float, float]]:
+def _differences(first: Sequence[Contribution], second: Sequence[Contribution]) -> tuple[Difference, ...]:
     mine, theirs = _grouped(first), _grouped(second)
     made = []
     for key in dict.fromkeys([*mine, *theirs]):
@@ -121,13 +144,22 @@ def _differences(
         inner = _differences([c for p in ours for c in p.children], [c for p in others for c in p.children])
         like = (ours or others)[0]
         # What stands in two documents has no one place.
-        span, side = (None, like.side) if like.side == "document" else (like.span, like.side)
-        children = tuple(child for child, _, _ in inner)
-        note = f"{here:.4f} − {there:.4f}"
-        made.append(
-            (replace(like, score=here - there, children=children, note=note, span=span, side=side), here, there)
+        part = replace(
+            like,
+            score=here - there,
+            children=tuple(row.part for row in inner),
+            note=f"{here:.4f} − {there:.4f}",
+            span=None if like.side == "document" else like.span,
+            places=tuple(spot for spot in like.places if spot[0] != "document"),
         )
-    return made
+        places = tuple(
+            (name, start, end)
+            for name, parts in (("first", ours), ("second", others))
+            for held in parts
+            for start, end in held.spots("document")
+        )
+        made.append(Difference(part, here, there, inner, places))
+    return tuple(sorted(made, key=lambda row: -abs(row.part.score)))
 
 
 def _grouped(parts: Sequence[Contribution]) -> dict[Key, list[Contribution]]:

@@ -10,6 +10,8 @@ from spaniel.errors import UsageError
 
 Side = Literal["", "query", "document"]
 """The text that a part stands in, where it stands in one."""
+Spot = tuple[Side, int, int]
+"""A text, a first character in it, and the one behind the last."""
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,19 @@ class Contribution:
 
     Attributes:
         label: the term, token, stage … that contributes.
-        score: how much, in units of the explained score.
+        score: how much, in units of the explained score, or of the part that it is a part of.
         kind: what the label is: ``"term"``, ``"token"``, ``"passage"``, ``"match"``, ``"stage"``, ``"head"``,
             ``"channel"``, ``"feature"``, ``"baseline"``, or a word of the explainer's own.
-        children: parts of this part, in units of their own where ``note`` says so.
+        children: parts of this part. Those that do not add up to it are of a score of their own, as ``note`` says: a fused
+            system's score beneath what the system adds.
         note: how the score came about, for readers.
         side: the text that it stands in.
         span: its first character in that text, and the one behind its last.
+        places: where else it acts, in either text: a term of an index stands in the query and, several times, in the
+            document. What it adds is shared equally by its places in a text.
 
     Raises:
-        UsageError: there is no such side, or the span is none, or stands in no text.
+        UsageError: there is no such side, or a span is none, or stands in no text.
     """
 
     label: str
@@ -37,12 +42,30 @@ class Contribution:
     note: str = ""
     side: Side = ""
     span: tuple[int, int] | None = None
+    places: tuple[Spot, ...] = ()
 
     def __post_init__(self) -> None:
         if self.side not in get_args(Side):
             raise UsageError(f"{self.label!r} stands in {self.side!r}; a part stands in the query or the document")
         if self.span is not None and not (self.side and 0 <= self.span[0] <= self.span[1]):
             raise UsageError(f"{self.label!r} has the span {self.span}, which is none of a text")
+        for side, start, end in self.places:
+            if side not in ("query", "document") or not 0 <= start <= end:
+                raise UsageError(f"{self.label!r} acts at {(side, start, end)}, which is no place of a text")
+
+    def spots(self, side: str) -> tuple[tuple[int, int], ...]:
+        """Return the spans of one text in which it stands or acts."""
+        own = (self.span,) if self.span is not None and self.side == side else ()
+        return own or tuple((start, end) for where, start, end in self.places if where == side)
+
+    @property
+    def share(self) -> float:
+        """What the scores of the children are multiplied by to be shares of this part; 1 where they add up to it."""
+        total = sum(child.score for child in self.children)
+        if abs(total - self.score) <= 1e-5 * max(1e-3, abs(self.score)):
+            return 1.0
+        size = sum(abs(child.score) for child in self.children)
+        return abs(self.score) / size if size else 0.0
 
     def sorted(self) -> tuple[Contribution, ...]:
         """Return its parts, the largest in size first."""
@@ -59,6 +82,8 @@ class Contribution:
             made["side"] = self.side
         if self.span is not None:
             made["span"] = list(self.span)
+        if self.places:
+            made["places"] = [list(spot) for spot in self.places]
         return made
 
     @classmethod
@@ -80,7 +105,14 @@ class Contribution:
             read.text("note", ""),
             read.text("side", ""),  # type: ignore[arg-type]
             (int(span[0]), int(span[1])) if span else None,
+            tuple(_spot(spot) for spot in read.items("places", list)),
         )
+
+
+def _spot(data: list[Any]) -> Spot:
+    if len(data) != 3 or not isinstance(data[0], str) or not all(type(number) is int for number in data[1:]):
+        raise UsageError(f"a contribution in JSON acts at {data}; a place is a side and two numbers")
+    return (data[0], data[1], data[2])  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

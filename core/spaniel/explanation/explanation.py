@@ -31,6 +31,7 @@ class Explanation:
         text: contents of the document, in which the spans of its parts stand.
         unit: what ``score`` is: ``"score"``, or ``"rank"`` where an explainer explains ranks.
         stages: where the document stood behind each stage of the pipeline.
+        pipeline: the pipeline that the target is a stage of, as it prints.
 
     Raises:
         UsageError: parts and remainder do not add up to the score, to 1e-5 of its size.
@@ -47,6 +48,7 @@ class Explanation:
     text: str = ""
     unit: str = "score"
     stages: tuple[Place, ...] = ()
+    pipeline: str = ""
 
     def __post_init__(self) -> None:
         if not abs(self.total() - self.score) <= TOLERANCE * max(1.0, abs(self.score)):
@@ -58,6 +60,32 @@ class Explanation:
     def amount(self) -> str:
         """The score for readers."""
         return f"{self.score:.0f}" if self.unit == "rank" else f"{self.score:.4f}"
+
+    @property
+    def under(self) -> str:
+        """What was explained, for readers: the target, and the pipeline where that is more."""
+        return f"{self.target} in {self.pipeline}" if self.pipeline not in ("", self.target) else self.target
+
+    @property
+    def title(self) -> str:
+        """What the explanation is of, in a line."""
+        return f"Why {self.document_id} for “{self.query}” under {self.pipeline or self.target}"
+
+    @property
+    def absence(self) -> str:
+        """Why the document is not in the list at the end of the pipeline, for readers; empty where it is."""
+        if not self.stages or self.stages[-1].rank:
+            return ""
+        held = [at for at, place in enumerate(self.stages) if place.rank]
+        lacking = self.stages[held[-1] + 1 if held else 0]
+        what = f"not in the list: `{lacking.stage}` "
+        if held:
+            before = self.stages[held[-1]]
+            return f"{what}drops it, rank {before.rank} of {before.documents} before"
+        score = "it would have this score" if self.contributions else "it has no score"
+        return f"{what}does not retrieve it ({lacking.documents} documents)" + (
+            f"; {score}" if self.unit == "score" else ""
+        )
 
     def total(self) -> float:
         """Return the sum of all parts and the remainder."""
@@ -86,6 +114,7 @@ class Explanation:
             "text": self.text,
             "unit": self.unit,
             "stages": [place.to_json() for place in self.stages],
+            "pipeline": self.pipeline,
         }
 
     @classmethod
@@ -108,6 +137,7 @@ class Explanation:
             read.text("text", ""),
             read.text("unit", "score"),
             tuple(Place.from_json(place) for place in read.items("stages", dict)),
+            read.text("pipeline", ""),
         )
 
     def to_text(self, width: int = 28, parts: int = 20, colour: bool = False, columns: int = 100) -> str:
@@ -133,7 +163,7 @@ class Explanation:
         return self.to_html()
 
     def to_png(self, path: str | PathLike[str], parts: int = 20) -> None:
-        """Draw the largest parts as bars.
+        """Draw the largest parts as bars, their children beneath them.
 
         Raises:
             UsageError: matplotlib is not installed.
@@ -155,7 +185,7 @@ class Explanation:
 
 
 def save(made: Any, path: str | PathLike[str]) -> None:
-    """Write something that has ``to_json``, ``to_text``, ``to_html`` and ``to_png`` as the name's ending asks.
+    """Write something that has ``title``, ``to_json``, ``to_text``, ``to_html`` and ``to_png`` as the ending asks.
 
     Raises:
         UsageError: the ending asks for nothing known.
@@ -168,7 +198,7 @@ def save(made: Any, path: str | PathLike[str]) -> None:
         return
     forms: dict[str, Callable[[], str]] = {
         ".json": lambda: json.dumps(made.to_json(), ensure_ascii=False, indent=2),
-        ".html": lambda: page(made.to_html(), "Explanation"),
+        ".html": lambda: page(made.to_html(), made.title),
         ".txt": made.to_text,
     }
     if target.suffix not in forms:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from spaniel.explanation.contrast import Difference
 from spaniel.explanation.contribution import Contribution, Place
 from spaniel.explanation.shading import segments, strongest
 from spaniel.explanation.style import SCRIPT, STYLE
@@ -37,8 +38,8 @@ def figure(explanation: Explanation) -> str:
     rest = f"; {explanation.remainder:+.2g} of it is not explained" if explanation.remainder else ""
     return _figure(
         f"<b>{_name(explanation.document_id)}</b> {_shown(explanation)} "
-        f"for <q>{_name(explanation.query)}</q> under <code>{escape(explanation.target)}</code>, "
-        f"explained by <code>{escape(explanation.explainer)}</code>{_settings(explanation)}{rest}",
+        f"for <q>{_name(explanation.query)}</q> {_under(explanation)}, "
+        f"explained by <code>{escape(explanation.explainer)}</code>{_settings(explanation)}{rest}{_absence(explanation)}",
         _trail(explanation.stages),
         _texts(explanation),
         _rows(parts, _Scale(parts)),
@@ -50,12 +51,12 @@ def contrast_figure(contrast: Contrast) -> str:
     first, second = contrast.first, contrast.second
     sides = "".join(
         f"<section><h4>{_name(one.document_id)} <small>{escape(one.unit)} {one.amount}</small></h4>"
-        f"{_trail(one.stages)}{_texts(one)}</section>"
-        for one in (first, second)
+        f"{_absence(one)}{_trail(one.stages)}{_texts(one, name)}</section>"
+        for one, name in ((first, "first"), (second, "second"))
     )
     return _figure(
         f"Why <b>{_name(first.document_id)}</b> and not <b>{_name(second.document_id)}</b> for <q>{_name(first.query)}</q> "
-        f"under <code>{escape(first.target)}</code>, explained by <code>{escape(first.explainer)}</code>{_settings(first)}: "
+        f"{_under(first)}, explained by <code>{escape(first.explainer)}</code>{_settings(first)}: "
         f"{first.score:.4f} − {second.score:.4f} = {contrast.difference.score:+.4f}",
         f"<div class='sides'>{sides}</div>",
         _differences(contrast),
@@ -101,7 +102,7 @@ def _row(part: Contribution, scale: _Scale) -> str:
         f"<span class='room'>{scale.axis()}{scale.bar(part.score, colour)}</span>"
         f"<span class='number'>{part.score:+.4f}</span><span class='note'>{_name(part.note)}</span>"
     )
-    place = f" {_spot(part)} {_tip(f'{part.label}: {part.score:+.6g} ({part.kind})')}"
+    place = f" {_spots(_places(part))} {_tip(f'{part.label}: {part.score:+.6g} ({part.kind})')}"
     if not part.children:
         return f"<div class='part'{place}>{line}</div>"
     children = part.sorted()
@@ -112,43 +113,61 @@ def _row(part: Contribution, scale: _Scale) -> str:
 
 
 def _differences(contrast: Contrast) -> str:
-    every = [part for part, _, _ in contrast.rows]
-    pairs = [Contribution("", value) for _, here, there in contrast.rows for value in (here, there)]
-    scale, wide = _Scale(pairs), _Scale(every)
-    names = (contrast.first.document_id, contrast.second.document_id)
     head = "".join(f"<span>{text}</span>" for text in ("", "each", "", "", "difference", ""))
-    made = [f"<div class='pair head'>{head}</div>"]
-    rest = contrast.difference.remainder
-    remainder = [(Contribution("(remainder)", rest, "remainder"), contrast.first.remainder, contrast.second.remainder)]
-    for part, here, there in [*contrast.rows, *(remainder if rest else [])]:
-        tip = f"{part.label}: {here:+.4f} in {names[0]}, {there:+.4f} in {names[1]}"
-        made.append(
-            f"<div class='pair' {_spot(part)} {_tip(tip)}><span class='label'>{_name(part.label)}</span>"
-            f"<span class='room two'>{scale.axis()}{scale.bar(here, 'first')}{scale.bar(there, 'second')}</span>"
-            f"<span class='number first'>{here:+.4f}</span><span class='number second'>{there:+.4f}</span>"
-            f"<span class='room'>{wide.axis()}{wide.bar(part.score)}</span>"
-            f"<span class='number'>{part.score:+.4f}</span></div>"
-        )
-    return f"<div class='parts'>{''.join(made)}</div>"
+    rows, rest = list(contrast.rows), contrast.difference.remainder
+    if rest:
+        remainder = Contribution("(remainder)", rest, "remainder")
+        rows.append(Difference(remainder, contrast.first.remainder, contrast.second.remainder))
+    names = (contrast.first.document_id, contrast.second.document_id)
+    return f"<div class='parts'><div class='pair head'>{head}</div>{_pairs(rows, names)}</div>"
 
 
-def _texts(explanation: Explanation) -> str:
-    query = _shaded(explanation.query, explanation.contributions, "query")
-    document = _shaded(explanation.text, explanation.contributions, "document")
+def _pairs(rows: Sequence[Difference], names: tuple[str, str]) -> str:
+    scale = _Scale([Contribution("", value) for row in rows for value in (row.first, row.second)])
+    wide = _Scale([row.part for row in rows])
+    return "".join(_pair(row, names, scale, wide) for row in rows)
+
+
+def _pair(row: Difference, names: tuple[str, str], scale: _Scale, wide: _Scale) -> str:
+    part, here, there = row.part, row.first, row.second
+    tip = f"{part.label}: {here:+.4f} in {names[0]}, {there:+.4f} in {names[1]}"
+    place = f" {_spots([*_places(part), *row.places])} {_tip(tip)}"
+    line = (
+        f"<span class='label'>{_name(part.label)}</span>"
+        f"<span class='room two'>{scale.axis()}{scale.bar(here, 'first')}{scale.bar(there, 'second')}</span>"
+        f"<span class='number first'>{here:+.4f}</span><span class='number second'>{there:+.4f}</span>"
+        f"<span class='room'>{wide.axis()}{wide.bar(part.score)}</span>"
+        f"<span class='number'>{part.score:+.4f}</span>"
+    )
+    if not row.inner:
+        return f"<div class='pair'{place}>{line}</div>"
+    return (
+        f"<details open><summary class='pair'{place}>{line}</summary>"
+        f"<div class='inner'>{_pairs(row.inner, names)}</div></details>"
+    )
+
+
+def _texts(explanation: Explanation, name: str = "document") -> str:
+    """Return both texts with their parts shaded; ``name`` is that of the document's places."""
+    query = _shaded(explanation.query, explanation.contributions, "query", "query")
+    document = _shaded(explanation.text, explanation.contributions, "document", name)
     if not query and not document:
         return ""
-    made = f"<p class='text' data-side='query'>{query or _name(explanation.query)}</p>"
+    made = f"<p class='text' aria-label='the query'>{query or _name(explanation.query)}</p>"
     if explanation.text:
         shown = document or _name(explanation.text)
         fold = "" if len(explanation.text) < _LONG and document else "<summary>the document</summary>"
         open_ = " open" if document else ""
-        text = f"<p class='text' data-side='document'>{shown}</p>"
+        text = f"<p class='text' aria-label='the document'>{shown}</p>"
         made += f"<details{open_}>{fold}{text}</details>" if fold else text
     return made
 
 
-def _shaded(text: str, parts: Sequence[Contribution], side: str) -> str:
-    """Return a text with its parts shaded; nothing where none stands in it."""
+def _shaded(text: str, parts: Sequence[Contribution], side: str, name: str) -> str:
+    """Return a text with its parts shaded; nothing where none stands in it.
+
+    What is shaded can be reached by keys, and says its number to those who do not see it.
+    """
     pieces = segments(text, parts, side)
     if all(piece.score is None for piece in pieces):
         return ""
@@ -160,10 +179,10 @@ def _shaded(text: str, parts: Sequence[Contribution], side: str) -> str:
         else:
             share = piece.score / largest
             colour = "for" if share >= 0 else "against"
-            tip = _tip(f"{piece.score:+.4f}")
+            tip = f"{', '.join(piece.names)}: {piece.score:+.4g}"
             made.append(
-                f"<mark class='{colour}' style='--share:{abs(share):.3f}' data-from='{start}' data-to='{end}' {tip}>"
-                f"{escape(piece.text)}</mark>"
+                f"<mark class='{colour}' style='--share:{abs(share):.3f}' {_spots([(name, start, end)])} {_tip(tip)} "
+                f"tabindex='0' role='note' aria-label='{escape(tip)}'>{escape(piece.text)}</mark>"
             )
         start = end
     return "".join(made)
@@ -203,10 +222,25 @@ def _name(text: str) -> str:
     return f"<bdi>{escape(text)}</bdi>" if text else ""
 
 
-def _spot(part: Contribution) -> str:
-    if part.span is None:
-        return ""
-    return f"data-side='{part.side}' data-from='{part.span[0]}' data-to='{part.span[1]}'"
+def _under(explanation: Explanation) -> str:
+    target, pipeline = explanation.target, explanation.pipeline
+    said = f" in <code>{escape(pipeline)}</code>" if pipeline not in ("", target) else ""
+    return f"under <code>{escape(target)}</code>{said}"
+
+
+def _absence(explanation: Explanation) -> str:
+    return f"<p class='absence'>{escape(explanation.absence)}</p>" if explanation.absence else ""
+
+
+def _places(part: Contribution) -> list[tuple[str, int, int]]:
+    own = [(str(part.side), *part.span)] if part.span is not None else []
+    return [*own, *part.places]
+
+
+def _spots(places: Sequence[tuple[str, int, int]]) -> str:
+    """Return where something stands as an attribute, ``query:0-3 document:5-9``."""
+    said = " ".join(f"{name}:{start}-{end}" for name, start, end in places)
+    return f"data-spots='{said}'" if said else ""
 
 
 def _tip(text: str) -> str:

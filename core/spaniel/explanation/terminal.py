@@ -30,9 +30,11 @@ class _Line(NamedTuple):
 def print_explanation(explanation: Explanation, width: int, parts: int, colour: bool, columns: int) -> str:
     """Return an explanation as lines; see :meth:`Explanation.to_text`."""
     lines = [
-        _clean(f"{explanation.document_id}  {explanation.unit} {explanation.amount}  by {explanation.target}"),
+        _clean(f"{explanation.document_id}  {explanation.unit} {explanation.amount}  by {explanation.under}"),
         _clean(f'query "{explanation.query}", explained by {explanation.explainer}'),
     ]
+    if explanation.absence:
+        lines.append(_clean(f"  {explanation.absence}"))
     lines += [_clean(f"  {place.stage}: {place.words}") for place in explanation.stages if len(explanation.stages) > 1]
     if colour:
         lines += _shaded_texts(explanation, columns)
@@ -44,8 +46,9 @@ def print_contrast(contrast: Contrast, width: int, parts: int, colour: bool, col
     first, second, difference = contrast.first, contrast.second, contrast.difference
     lines = [
         _clean(f"why {first.document_id} ({first.score:.4f}) and not {second.document_id} ({second.score:.4f})"),
-        _clean(f'query "{first.query}" under {first.target}, explained by {first.explainer}'),
+        _clean(f'query "{first.query}" under {first.under}, explained by {first.explainer}'),
     ]
+    lines += [_clean(f"  {one.document_id}: {one.absence}") for one in (first, second) if one.absence]
     for one in (first, second) if colour else ():
         if any(piece.score is not None for piece in segments(one.text, one.contributions, "document")):
             lines += [_clean(one.document_id), *_shaded(one, "document", columns)]

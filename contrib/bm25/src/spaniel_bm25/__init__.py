@@ -69,5 +69,11 @@ def explain() -> Iterator[Component]:
         "bm25-terms",
         factory="spaniel_bm25.explainer:Bm25Terms",
         summary="what each query term adds to a BM25 score, exactly",
-        takes=("retrieve/bm25",),
+        takes=("retrieve/bm25", "retrieve/tantivy"),
+    )
+    yield Component(
+        "feedback-terms",
+        factory="spaniel_bm25.expansion:FeedbackTerms",
+        summary="what each term of an expanded query adds, and which documents it came from; exact",
+        takes=("retrieve/rm3", "retrieve/bo1"),
     )

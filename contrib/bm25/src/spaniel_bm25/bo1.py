@@ -22,16 +22,23 @@ class Bo1(TermFeedback):
     in at least two of the documents, or in the query; the query's own terms count among the ``fb_terms``.
     """
 
-    def expand(self, bags: Bags, texts: NDArray[np.int64], run: Run, asked: Entries, index: LexicalIndex) -> Entries:
-        """Return the sums of both parts."""
+    def evidence(self, bags: Bags, texts: NDArray[np.int64], run: Run, index: LexicalIndex) -> Entries:
+        """Return how often terms occur."""
+        owners, entries = bags.take(texts)
+        return owners, bags.terms[entries], bags.counts[entries]
+
+    def expand(
+        self, bags: Bags, texts: NDArray[np.int64], run: Run, asked: Entries, index: LexicalIndex
+    ) -> tuple[Entries, Entries]:
+        """Return both parts of the sums."""
         if not isinstance(index, CountingIndex):
             raise UsageError(
                 f"bo1 needs to know how often a term occurs, which `{self.config.index}` does not tell; use index=bm25, or rm3"
             )
-        owners, entries = bags.take(texts)
+        owners, found, occurrences = self.evidence(bags, texts, run, index)
         size = len(bags.vocabulary)
-        groups, terms, counts = add_up(run.owners[owners], bags.terms[entries], bags.counts[entries], size)
-        _, _, documents = add_up(run.owners[owners], bags.terms[entries], np.ones(len(entries)), size)
+        groups, terms, counts = add_up(run.owners[owners], found, occurrences, size)
+        _, _, documents = add_up(run.owners[owners], found, np.ones(len(found)), size)
         own = np.isin(groups * size + terms, asked[0] * size + asked[1])
         kept = own | (documents >= self.config.min_docs)
         groups, terms, counts = groups[kept], terms[kept], counts[kept]
@@ -45,12 +52,7 @@ class Bo1(TermFeedback):
         weights = weights / _weight(counts[first], counts[first] / max(1, len(index)))
         most = np.zeros(len(run), np.float64)
         np.maximum.at(most, asked[0], asked[2])
-        return add_up(
-            np.concatenate([asked[0], groups]),
-            np.concatenate([asked[1], terms]),
-            np.concatenate([asked[2] / most[asked[0]], weights]),
-            size,
-        )
+        return (asked[0], asked[1], asked[2] / most[asked[0]]), (groups, terms, weights)
 
 
 def _weight(counts: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:

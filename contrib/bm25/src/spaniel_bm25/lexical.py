@@ -50,6 +50,10 @@ class LexicalIndex(Protocol):
         """Return the ``k`` best documents of queries, each token's score multiplied by its weight."""
         ...
 
+    def term_scores(self, tokens: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
+        """Return what each token adds to the score of each document, without a search: ``(tokens, rows)``."""
+        ...
+
 
 @runtime_checkable
 class CountingIndex(LexicalIndex, Protocol):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+from numpy.typing import NDArray
 from spaniel import Corpus, Queries, Run, Stage
 from spaniel.indexing import allowed_rows, index_need, open_index
 from spaniel.store import Need
 
 from spaniel_bm25.config import Bm25
+from spaniel_bm25.rows import score_texts
 from spaniel_bm25.searching import Index
 
 if TYPE_CHECKING:
@@ -38,3 +41,17 @@ class Bm25Retriever:
         found = self.index(corpus).search(queries.texts, self.config.k, allowed)
         self.context.advance(len(queries))
         return found
+
+    def score_rows(
+        self, queries: Queries, rows: Sequence[int], corpus: Corpus, run: Run | None = None
+    ) -> NDArray[np.float64]:
+        """Score every query with every document: ``(queries, rows)``, whatever ``k`` and the filter are."""
+        return score_texts(self.index(corpus), queries.texts, rows)
+
+    def parts(
+        self, query: str, rows: Sequence[int], corpus: Corpus
+    ) -> tuple[list[tuple[str, ...]], NDArray[np.float64]]:
+        """Return the tokens of a query, and what each adds to the score of each document: ``(tokens, rows)``."""
+        index = self.index(corpus)
+        (tokens,) = index.analyzer.analyze([query]).lists()
+        return [(token,) for token in tokens], index.term_scores(tokens, rows)

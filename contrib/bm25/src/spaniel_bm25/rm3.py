@@ -24,8 +24,8 @@ class Rm3(TermFeedback):
     is of its ``fb_terms`` most frequent terms, and P(w | R) of the ``fb_terms`` greatest that come out; each sums to 1.
     """
 
-    def expand(self, bags: Bags, texts: NDArray[np.int64], run: Run, asked: Entries, index: LexicalIndex) -> Entries:
-        """Return the mixture."""
+    def evidence(self, bags: Bags, texts: NDArray[np.int64], run: Run, index: LexicalIndex) -> Entries:
+        """Return P(w | d) · s(d)."""
         scores = run.scores.astype(np.float64)
         if self.config.document_weights == "uniform":
             scores = np.ones_like(scores)
@@ -39,7 +39,13 @@ class Rm3(TermFeedback):
         owners, terms, counts = owners[kept], bags.terms[entries][kept], bags.counts[entries][kept]
         best = greatest(owners, terms, counts, self.config.fb_terms)
         owners, terms, counts = owners[best], terms[best], counts[best]
-        model = _to_one(owners, counts, len(texts)) * scores[owners]
+        return owners, terms, _to_one(owners, counts, len(texts)) * scores[owners]
+
+    def expand(
+        self, bags: Bags, texts: NDArray[np.int64], run: Run, asked: Entries, index: LexicalIndex
+    ) -> tuple[Entries, Entries]:
+        """Return both parts of the mixture."""
+        owners, terms, model = self.evidence(bags, texts, run, index)
         groups, terms, weights = add_up(run.owners[owners], terms, model, len(bags.vocabulary))
         best = greatest(groups, terms, weights, self.config.fb_terms)
         groups, terms, weights = groups[best], terms[best], weights[best]
@@ -48,12 +54,7 @@ class Rm3(TermFeedback):
         # Where nothing was fed back the query is all there is.
         share[np.bincount(groups, weights, minlength=len(run)) == 0] = 1.0
         own = _to_one(asked[0], asked[2], len(run)) * share[asked[0]]
-        return add_up(
-            np.concatenate([asked[0], groups]),
-            np.concatenate([asked[1], terms]),
-            np.concatenate([own, weights * (1 - share[groups])]),
-            len(bags.vocabulary),
-        )
+        return (asked[0], asked[1], own), (groups, terms, weights * (1 - share[groups]))
 
     def _usable(self, bags: Bags, index: LexicalIndex) -> NDArray[np.bool_]:
         """Return which tokens may expand a query."""

@@ -104,11 +104,11 @@ class Index:
         found[terms >= 0] = values[terms[terms >= 0]]
         return found
 
-    def contributions(self, query: str, row: int) -> list[tuple[str, int, float]]:
-        """Return, for each distinct known term of a query: the token, how often it is asked for, and what it adds."""
-        _, terms = self.terms([query])
-        found = []
-        for term, count in zip(*np.unique(terms, return_counts=True), strict=True):
-            score = float(self.absent[term]) + self.postings.impact(term, row)
-            found.append((self.vocabulary[term], int(count), int(count) * score))
-        return found
+    def term_scores(self, tokens: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
+        """Return what each token adds to the score of each document: ``(tokens, rows)``; 0 for one that is unknown."""
+        scores = np.zeros((len(tokens), len(rows)))
+        for at, term in enumerate(self._numbers(tokens).tolist()):
+            if term >= 0:
+                scores[at] = float(self.absent[term])
+                scores[at] += [self.postings.impact(term, int(row)) for row in rows]
+        return scores

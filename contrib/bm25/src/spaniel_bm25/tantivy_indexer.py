@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import ArtifactError, Corpus, Run, UsageError
+from spaniel.contents import noted
 
 from spaniel_bm25 import tantivy_engine as engine
 from spaniel_bm25.config import TantivyIndex
@@ -70,6 +71,18 @@ class TantivyIndexer:
         index.add(source, np.arange(len(source)), advance)
         index.save(draft)
 
+    def check(self, artifact: Artifact) -> None:
+        """Refuse it: the engine's files cannot be looked through, and whatever they say is what it finds.
+
+        Raises:
+            ArtifactError: always.
+        """
+        raise ArtifactError(
+            artifact.path / _FOLDER,
+            "was not built in this store, and its engine has no way to look through it: build it here from the corpus, "
+            "which can be imported, or import it with --trust if you know who made it",
+        )
+
     def open(self, artifact: Artifact) -> LivingIndex:
         """Open an index; the artifact stays as it is whatever becomes of what is opened.
 
@@ -78,11 +91,16 @@ class TantivyIndexer:
         """
         files = [artifact.file(name) for name in artifact.files if name.startswith(f"{_FOLDER}/")]
         try:
-            return LivingIndex(self.analyzer, files)
-        except ValueError as error:
+            index = LivingIndex(self.analyzer, files)
+            count = len(index)
+        except (MemoryError, KeyboardInterrupt, SystemExit, UsageError):
+            raise
+        except BaseException as error:  # whatever the engine makes of damaged bytes; its panics are no `Exception`
             raise ArtifactError(
                 artifact.path, f"holds no index of tantivy's ({error}); remove it and build it again"
             ) from error
+        noted(artifact, "documents", count, count)
+        return index
 
 
 class LivingIndex:
@@ -155,6 +173,23 @@ class LivingIndex:
         bounds = zip(queries.offsets[:-1], queries.offsets[1:], strict=True)
         asked = [[engine.Clause((token,), weight) for token, weight in pairs[begin:end]] for begin, end in bounds]
         return self.search_clauses(asked, k, allowed)
+
+    def clause_scores(self, clauses: Sequence[engine.Clause], rows: Sequence[int]) -> NDArray[np.float64]:
+        """Return what each clause adds to the score of each document: ``(clauses, rows)``; nothing else is looked at."""
+        scores = np.zeros((len(clauses), len(rows)))
+        if not len(rows):
+            return scores
+        allowed = np.zeros(max(rows) + 1, bool)
+        allowed[list(rows)] = True
+        columns = {int(row): column for column, row in enumerate(rows)}
+        found = self.search_clauses([[clause] for clause in clauses], len(columns), allowed)
+        for owner, row, score in zip(found.owners.tolist(), found.rows.tolist(), found.scores.tolist(), strict=True):
+            scores[owner, columns[row]] = score
+        return scores
+
+    def term_scores(self, tokens: Sequence[str], rows: Sequence[int]) -> NDArray[np.float64]:
+        """Return what each token adds to the score of each document: ``(tokens, rows)``."""
+        return self.clause_scores([engine.Clause((token,)) for token in tokens], rows)
 
     def document_frequencies(self, tokens: Sequence[str]) -> NDArray[np.int64]:
         """Return how many documents hold each token."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spaniel import Contribution, Corpus, Explanation
+from spaniel import Contribution, Corpus, Explanation, Run
 from spaniel.explain import places, runs_of
 from spaniel.explanation import Place
 from spaniel.pipeline import Pipeline
@@ -20,14 +20,22 @@ class StageMoves:
     A document that a stage drops keeps its rank; one that the first list lacks has the rank behind its last one.
     """
 
+    exact = True
+
     def __init__(self, config: None, context: Context) -> None:
         self.context = context
 
     def explain(self, target: Pipeline, query: str, rows: Sequence[int], corpus: Corpus) -> Sequence[Explanation]:
         """Explain the ranks of documents for a query."""
+        return self.explain_behind(target, query, rows, corpus, None)
+
+    def explain_behind(
+        self, target: Pipeline, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+    ) -> Sequence[Explanation]:
+        """Explain them where the pipeline works on an earlier run."""
         if not len(rows):
             return []
-        runs = runs_of(self.context, target, query, corpus)
+        runs = runs_of(self.context, target, query, corpus, run)
         made = []
         for row, name in zip(rows, corpus.ids(rows), strict=True):
             stages = places(target, runs, row)

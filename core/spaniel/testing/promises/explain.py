@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from spaniel.context import Context
 from spaniel.data import Corpus, Run
 from spaniel.errors import UsageError
-from spaniel.explain import PIPELINE, can_explain
+from spaniel.explain import PIPELINE, can_explain, explain_target
 from spaniel.explanation import Contribution, Explanation
 from spaniel.pipeline import Bound, Pipeline
 from spaniel.testing.case import Case, expect, expect_close
@@ -22,6 +22,7 @@ class Explained(NamedTuple):
     explanations: list[Explanation]
     run: Run
     corpus: Corpus
+    is_exact: bool
 
 
 def explained(case: Case) -> Explained:
@@ -33,21 +34,25 @@ def explained(case: Case) -> Explained:
     context, corpus = case.context(), case.plain.corpus()
     target = _target(case, context)
     queries = case.plain.queries.select([0])
+    behind = None
     if isinstance(target, Pipeline):
         thing: Any = target
         run = context.run(target, queries, corpus)
-    elif target.kind == "rerank":
-        thing = context.make(target)
-        run = thing.rerank(queries, input_run(queries, corpus), corpus)
     else:
         thing = context.make(target)
-        for need in thing.needs(corpus.need):
+        for need in thing.needs(corpus.need) if hasattr(thing, "needs") else ():
             context.obtain(need)
-        run = thing.retrieve(queries, corpus, None)
+        behind = input_run(queries, corpus) if target.follows == "must" else None
+        run = (
+            thing.rerank(queries, behind, corpus)
+            if target.kind == "rerank"
+            else thing.retrieve(queries, corpus, behind)
+        )
     run = run.cut(4)
     expect(len(run.rows) > 0, f"`{target.expression}` finds nothing to explain")
     explainer: Any = case.make(context)
-    return Explained(list(explainer.explain(thing, queries.texts[0], run.rows.tolist(), corpus)), run, corpus)
+    made = explain_target(explainer, thing, queries.texts[0], run.rows.tolist(), corpus, behind)
+    return Explained(list(made), run, corpus, getattr(explainer, "exact", False) is True)
 
 
 def _target(case: Case, context: Context) -> Bound | Pipeline:
@@ -85,13 +90,21 @@ def explains_every_document(case: Case) -> None:
 
 
 def adds_up(case: Case) -> None:
-    """Contributions and remainder add up to the score that the target gives, or to the rank, where ranks are explained."""
+    """Contributions and remainder add up to the score that the target gives, or to the rank, where ranks are explained.
+
+    An explainer that says it is ``exact`` leaves no remainder: to 1e-5 of the score that the target's list has.
+    """
     found = explained(case)
     for rank, (explanation, score) in enumerate(zip(found.explanations, found.run.scores.tolist(), strict=True), 1):
         expect_close(explanation.total(), explanation.score, 1e-5, f"parts and {explanation.unit}")
         real = float(rank) if explanation.unit == "rank" else score
         what = f"explained and real {explanation.unit} of {explanation.document_id}"
         expect_close(explanation.score, real, case.tolerance, what)
+        if found.is_exact:
+            named = explanation.total() - explanation.remainder
+            expect_close(named, real, 1e-5, f"the parts of an exact explainer, and the real {explanation.unit},")
+            rest = [part for part in explanation.contributions if part.kind == "remainder"]
+            expect(not rest, "an exact explainer names a remainder among its parts")
 
 
 def points_into_texts(case: Case) -> None:
@@ -100,8 +113,9 @@ def points_into_texts(case: Case) -> None:
     for explanation, contents in zip(found.explanations, found.corpus.contents(found.run.rows), strict=True):
         sides = {"query": explanation.query, "document": explanation.text or contents}
         for part in _every(explanation.contributions):
-            if part.span is not None:
-                expect(part.span[1] <= len(sides[part.side]), f"{part.label!r} ends at {part.span[1]}, behind its text")
+            for side, text in sides.items():
+                for _, end in part.spots(side):
+                    expect(end <= len(text), f"{part.label!r} ends at {end}, behind its text")
 
 
 def _every(parts: tuple[Contribution, ...]) -> Iterator[Contribution]:
