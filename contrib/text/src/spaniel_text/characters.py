@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
@@ -21,7 +22,7 @@ ORNAMENTS = "\u0640\u055a-\u055c\u055e\u05f3\u05f4"
 and question, Hebrew geresh and gershayim."""
 
 LATIN_GREEK = (
-    "A-Za-z\u00aa\u00ba\u00c0-\u02ff\u0370-\u03ff\u1d00-\u1dbf\u1e00-\u1fff\u2071\u207f\u2090-\u209c\u2126-\u212b"
+    "A-Za-z\u00aa\u00ba\u00c0-\u02ff\u0370-\u03ff\u1d00-\u1dbf\u1e00-\u1fff\u2071\u207f\u2090-\u209c\u2100-\u214f"
     "\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f\uff21-\uff3a\uff41-\uff5a"
 )
 """Letters that alone are initials, variables or what an elision leaves, not words."""
@@ -29,8 +30,21 @@ LATIN_GREEK = (
 NUMBERS = "\u00b2\u00b3\u00b9\u00bc-\u00be\u2070-\u2089\u2150-\u218b\u2460-\u249b\u24ea-\u24ff\u2776-\u2793"
 """Numbers in one character that are no decimal digits."""
 
+_OTHER = re.compile(
+    "[^\0-\u00ac\u00ae-\u00b6\u00b8-\u00bb\u00bf-\u02ff\u0370-\u03ff\u1e00-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\u209c"
+    "\u20a0-\u20bf\u2100-\u211f\u2121\u2123-\u214f\u2190-\u22ff]"
+)
+
 _LAST = 0x1F000
 """Marks and digits end before this; what follows are symbols, ideographs and invisible characters."""
+
+
+def is_plain(text: str) -> bool:
+    """Say whether a text is of Latin and Greek letters, punctuation and signs alone, with no mark and nothing invisible.
+
+    Most texts of European languages are, and their words are found several times as fast.
+    """
+    return text.isascii() or not _OTHER.search(text)
 
 
 @cache
@@ -44,6 +58,12 @@ def marks() -> str:
 def digits() -> str:
     """Return the decimal digits of every script but ASCII's, for a class of a regular expression."""
     return _ranges(char for char in map(chr, range(0x300, _LAST)) if char.isdecimal())
+
+
+def members(ranges: str) -> frozenset[str]:
+    """Return the characters of ranges as the class of a regular expression has them: ``a-cx`` is a, b, c and x."""
+    parts = re.findall("(.)(?:-(.))?", ranges, re.DOTALL)
+    return frozenset(chr(code) for first, last in parts for code in range(ord(first), ord(last or first) + 1))
 
 
 def _ranges(characters: Iterable[str]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import jieba
+from spaniel.observe import loaded_property
 
 from spaniel_text.characters import UNICODE
 from spaniel_text.config import Chinese
@@ -26,9 +26,10 @@ class ChineseAnalyzer:
 
     def __init__(self, config: Chinese, context: Context) -> None:
         self.config = config
+        self.context = context
         self._normal = config.normalizer()
 
-    @cached_property
+    @loaded_property
     def _segmenter(self) -> Any:
         jieba.setLogLevel(logging.WARNING)
         segmenter = jieba.Tokenizer()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import regex
 
-from spaniel_text.characters import UNICODE
+from spaniel_text.characters import UNICODE, is_plain
 from spaniel_text.config import CharNgrams
 from spaniel_text.protocol import Span, Tokens
 from spaniel_text.segments import word_pattern
@@ -27,7 +27,7 @@ class NgramAnalyzer:
         self.config = config
         self._normal = config.normalizer()
         short = rf"|\b(\w{{1,{config.n - 1}}})\b" if config.n > 1 else "|(?!)()"
-        self._ascii = re.compile(rf"(?=(\w{{{config.n}}})){short}").findall
+        self._plain = re.compile(rf"(?=(\w{{{config.n}}})){short}").findall
 
     def analyze(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
@@ -39,8 +39,8 @@ class NgramAnalyzer:
         return [Span(aligned.text[a:b], *aligned.span(a, b)) for a, b in self._places(aligned.text)]
 
     def _grams(self, text: str) -> list[str]:
-        if text.isascii():
-            return [long or short for long, short in self._ascii(text)]
+        if is_plain(text):
+            return [long or short for long, short in self._plain(text)]
         return [text[start:end] for start, end in self._places(text)]
 
     def _places(self, text: str) -> Iterator[tuple[int, int]]:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from spaniel_text.characters import LATIN_GREEK, NUMBERS, marks
+from spaniel_text.characters import LATIN_GREEK, NUMBERS, is_plain, marks
 from spaniel_text.normal import Normalizer
 
-_ASCII = {False: re.compile(r"\w\w+"), True: re.compile(r"\w+")}
+_PLAIN = {False: re.compile(r"\w\w+"), True: re.compile(r"\w+")}
 _NORMAL = Normalizer()
 
 
@@ -22,10 +22,10 @@ def word_pattern(text: str, single: bool = False) -> re.Pattern[str]:
     """Return the pattern that finds the words of a text.
 
     Args:
-        text: the text; one of ASCII alone has a simpler and faster pattern, which finds the same.
+        text: the text; plain ones have a simpler and faster pattern, which finds the same.
         single: whether single Latin and Greek letters and digits are words as well.
     """
-    return _ASCII[single] if text.isascii() else _unicode(single)
+    return _PLAIN[single] if is_plain(text) else _unicode(single)
 
 
 def find_words(text: str) -> list[str]:
