@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError, Corpus, PluginError
+from spaniel import Corpus, PluginError
+from spaniel.contents import noted, open_array, read_json, require, require_finite, require_range
 from spaniel.store import Artifact, Draft
 from spaniel_impacts.building import Batch, invert_tokens, write_arrays
+from spaniel_impacts.checking import check_postings
 from spaniel_impacts.postings import Postings
 
 from spaniel_bm25.config import Bm25Index
@@ -103,19 +105,42 @@ class Bm25Indexer:
             counts[start:end] = np.maximum(weight * added, 0) + 0.0
         return (weights * absent).astype(np.float32)
 
+    def check(self, artifact: Artifact) -> None:
+        """Look once through all numbers; see :meth:`spaniel.protocols.Indexer.check`.
+
+        Raises:
+            ArtifactError: something is out of bounds.
+        """
+        postings = check_postings(artifact, noted(artifact, "documents"), {"indptr", "indices", "data"})
+        absent, occurrences, vocabulary = _read_terms(artifact, postings.terms)
+        where = artifact.path / "absent.npy"
+        require_finite(absent, where)
+        require_range(absent, 0, np.inf, where)
+        often = bool((occurrences >= np.diff(postings.indptr)).all())
+        require(often, artifact.path / "occurrences.npy", "holds a term that occurs in more documents than times")
+        require(len(set(vocabulary)) == len(vocabulary), artifact.path / "vocabulary.json", "holds a token twice")
+
     def open(self, artifact: Artifact) -> Index:
-        """Open an index, memory-mapped."""
-        try:
-            documents = int(artifact.info["documents"])
-            absent, occurrences = (
-                np.load(artifact.file(f"{name}.npy"), mmap_mode="r", allow_pickle=False)
-                for name in ("absent", "occurrences")
-            )
-            vocabulary = json.loads(artifact.file("vocabulary.json").read_text(encoding="utf-8"))
-            index = Index(Postings.open(artifact, documents), absent, vocabulary, self.analyzer, occurrences)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactError(
-                artifact.path, f"holds no BM25 index ({error}); remove it and build it again"
-            ) from error
+        """Open an index, memory-mapped.
+
+        Raises:
+            ArtifactError: it is damaged, or none.
+        """
+        postings = Postings.open(artifact, noted(artifact, "documents"))
+        absent, occurrences, vocabulary = _read_terms(artifact, postings.terms)
+        index = Index(postings, absent, vocabulary, self.analyzer, occurrences)
         index.search([""], 1)  # compiles the kernel, or loads it compiled: part of opening, not of the first search
         return index
+
+
+def _read_terms(artifact: Artifact, terms: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """Read what an index knows of its terms beside their postings: what each adds where it is absent, how often it occurs,
+    and the tokens.
+    """
+    absent = open_array(artifact.file("absent.npy"), np.float32, (terms,))
+    occurrences = open_array(artifact.file("occurrences.npy"), np.int64, (terms,))
+    where = artifact.file("vocabulary.json")
+    vocabulary = read_json(where)
+    fits = isinstance(vocabulary, list) and len(vocabulary) == terms and all(type(word) is str for word in vocabulary)
+    require(fits, where, f"is no list of {terms} tokens")
+    return absent, occurrences, vocabulary

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError, Run, UsageError
+from spaniel import Run, UsageError
+from spaniel.contents import open_array, require
 from spaniel.store import Artifact
 
 from spaniel_impacts.keys import unpack
@@ -59,23 +60,24 @@ class Postings:
     def open(cls, artifact: Artifact, documents: int) -> Postings:
         """Open the postings that :mod:`spaniel_impacts.building` wrote, memory-mapped.
 
+        Those that were not built here are looked through first, by :func:`spaniel_impacts.checking.check_postings`.
+
         Raises:
             ArtifactError: there are none, or they are damaged.
         """
 
-        def read(name: str) -> NDArray[Any]:
-            where = artifact.file(f"{name}.npy")
-            try:
-                array: NDArray[Any] = np.load(where, mmap_mode="r", allow_pickle=False)
-            except (ValueError, OSError, EOFError) as error:
-                raise ArtifactError(where, f"is damaged ({error}); remove the index and build it again") from error
-            return array
+        def read(name: str, dtype: Any, size: int | None) -> NDArray[Any]:
+            return open_array(artifact.file(f"{name}.npy"), dtype, (size,))
 
-        optional = {name: read(name) for name in ("bounds", "steps") if f"{name}.npy" in artifact.files}
-        try:
-            return cls(read("indptr"), read("indices"), read("data"), documents, **optional)
-        except UsageError as error:
-            raise ArtifactError(artifact.path, f"{error}; remove the index and build it again") from error
+        indptr = read("indptr", np.int64, None)
+        require(len(indptr) > 0, artifact.path / "indptr.npy", "is empty")
+        terms, postings = len(indptr) - 1, int(indptr[-1])
+        require(postings >= 0, artifact.path / "indptr.npy", "ends below 0")
+        optional = {
+            name: read(name, np.float32, terms) for name in ("bounds", "steps") if f"{name}.npy" in artifact.files
+        }
+        data = read("data", np.uint8 if "steps" in optional else np.float32, postings)
+        return cls(indptr, read("indices", np.int32, postings), data, documents, **optional)
 
     def __len__(self) -> int:
         return self.documents

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from spaniel import Config
-from spaniel.config import Expression, Filter, ref
+from spaniel.config import SEARCHES, Expression, Filter, ref
 from spaniel_neural.config import ModelConfig
 
 
@@ -36,6 +36,7 @@ class ImpactConfig(Config):
         "auto",
         description="how postings are searched; both give the same run. auto: MaxScore where it was measured to be "
         "faster: for few documents retrieved from many by frequent terms",
+        json_schema_extra=SEARCHES,
     )
 
 
@@ -48,12 +49,18 @@ class SeismicConfig(Config):
     centroid_fraction: float = Field(0.1, description="clusters of a term's postings, as a share of these", gt=0, le=1)
     summary_energy: float = Field(0.4, description="share of a cluster's weight that its summary keeps", gt=0, le=1)
     min_cluster_size: int = Field(2, description="documents of a cluster at the least", ge=1)
-    query_cut: int = Field(20, description="terms of a query whose postings are searched, the greatest weights", ge=1)
+    query_cut: int = Field(
+        20,
+        description="terms of a query whose postings are searched, the greatest weights",
+        ge=1,
+        json_schema_extra=SEARCHES,
+    )
     heap_factor: float = Field(
         0.7,
         description="clusters are passed over below this share of the least score kept; lower finds more",
         gt=0,
         le=1,
+        json_schema_extra=SEARCHES,
     )
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError, Run, UsageError
+from spaniel import Run, UsageError
+from spaniel.contents import noted
 from spaniel.data import SparseVectors
 from spaniel_impacts.building import write_vectors
+from spaniel_impacts.checking import check_postings
 from spaniel_impacts.postings import Postings, Search
 from spaniel_impacts.queries import arrange
 
@@ -55,16 +57,22 @@ class ImpactIndexer:
         advance(len(source))
         draft.info["documents"] = len(source)
 
+    def check(self, artifact: Artifact) -> None:
+        """Look once through all numbers; see :meth:`spaniel.protocols.Indexer.check`.
+
+        Raises:
+            ArtifactError: something is out of bounds.
+        """
+        arrays = {"indptr", "indices", "data", "bounds"} | ({"steps"} if self.config.precision == "uint8" else set())
+        check_postings(artifact, noted(artifact, "documents"), arrays)
+
     def open(self, artifact: Artifact) -> ImpactIndex:
         """Open an index, memory-mapped.
 
         Raises:
             ArtifactError: it is damaged, or none.
         """
-        documents = artifact.info.get("documents")
-        if not isinstance(documents, int):
-            raise ArtifactError(artifact.path, "holds no impact index; remove it and build it again")
-        index = ImpactIndex(Postings.open(artifact, documents), self.config.method)
+        index = ImpactIndex(Postings.open(artifact, noted(artifact, "documents")), self.config.method)
         index.search(_nothing(index.postings.terms), 1)  # loads what was compiled: part of opening
         return index
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spaniel import ArtifactError, Run, UsageError
+from spaniel.contents import noted
 from spaniel.data import SparseVectors, open_vectors, save_vectors
 from spaniel_impacts.rescoring import score_rows
 
@@ -94,6 +95,18 @@ class SeismicIndexer:
                 index.save(str(draft.file("seismic")))
         return documents
 
+    def check(self, artifact: Artifact) -> None:
+        """Refuse it: the engine trusts each number of its own file, and has no way to look through them.
+
+        Raises:
+            ArtifactError: always.
+        """
+        raise ArtifactError(
+            artifact.path / f"seismic{_ENDING}",
+            "was not built in this store, and its engine reads it without a check: build it here from the vectors, which "
+            "can be imported, or import it with --trust if you know who made it",
+        )
+
     def open(self, artifact: Artifact) -> SeismicIndex:
         """Open an index; the engine reads its part into memory.
 
@@ -101,15 +114,18 @@ class SeismicIndexer:
             ArtifactError: it is damaged, or none.
         """
         vectors = open_vectors(artifact.path / _FOLDER)
-        if not isinstance(vectors, SparseVectors):
-            raise ArtifactError(artifact.path, "holds no sparse vectors; remove it and build it again")
-        if not artifact.info.get("clustered"):
+        documents = noted(artifact, "documents")
+        if not isinstance(vectors, SparseVectors) or len(vectors) != documents:
+            raise ArtifactError(artifact.path / _FOLDER, f"holds no {documents} sparse vectors; build the index again")
+        if not noted(artifact, "clustered"):
             return SeismicIndex(vectors, None, self.config)
         _, index_type = _engine(vectors.width)
         where = artifact.file(f"seismic{_ENDING}")
         try:
             engine = index_type.load(str(where))
-        except Exception as error:  # whatever the engine makes of damaged bytes
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # whatever the engine makes of damaged bytes; its panics are no `Exception`
             raise ArtifactError(where, f"cannot be read ({error}); remove the index and build it again") from error
         return SeismicIndex(vectors, engine, self.config)
 
