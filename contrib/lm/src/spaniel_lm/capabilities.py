@@ -14,6 +14,7 @@ WORDS: dict[Capability, str] = {
     "sample": "draw tokens (temperature above 0)",
     "beams": "search with beams",
     "processors": "apply logits processors and constraints",
+    "schema": "follow a JSON schema",
     "logprobs": "score given continuations",
     "next-logits": "give the logits of the next token",
     "hidden-states": "give hidden states",
@@ -55,6 +56,8 @@ def wanted_for(
         wanted.append("sample")
     if settings is not None and settings.beams > 1:
         wanted.append("beams")
+    if settings is not None and settings.schema is not None:
+        wanted.append("schema")
     if processors or constraints is not None:
         wanted.append("processors")
     if any(is_chat(prompt) for prompt in prompts):

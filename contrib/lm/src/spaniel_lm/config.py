@@ -119,8 +119,13 @@ class ListwiseConfig(Config):
     window: int = Field(20, description="passages in a prompt at most", ge=2)
     step: int = Field(10, description="passages by which a window moves to the front", ge=1)
     passes: int = Field(1, description="times that sliding windows go over the list", ge=1)
-    decoding: Literal["free", "constrained"] = Field(
-        "free", description="write freely and repair, or write nothing but permutations"
+    decoding: Literal["auto", "free", "structured", "constrained"] = Field(
+        "auto",
+        description="free: write freely, and repair; structured: write JSON by a schema, and repair; constrained: write "
+        "nothing but permutations, which local models can; auto: structured where the model takes schemas, else free",
+    )
+    thought_tokens: int = Field(
+        0, description="tokens of an answer beside the order itself, for models that think before they answer", ge=0
     )
     chat: Literal["auto"] | bool = Field("auto", description="ask in a chat; auto: where the model takes chats")
     passage_tokens: int | None = Field(

@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Capability = Literal[
-    "generate", "sample", "beams", "processors", "logprobs", "next-logits", "hidden-states", "chat", "tokens", "prefix"
+    "generate",
+    "sample",
+    "beams",
+    "processors",
+    "schema",
+    "logprobs",
+    "next-logits",
+    "hidden-states",
+    "chat",
+    "tokens",
+    "prefix",
 ]
 """What a model may be able to do; ``tokens`` is counting, cutting and splitting, ``logprobs`` scores given continuations."""
 
@@ -50,6 +60,7 @@ class Generation:
         stop: texts that end an answer; they are not part of it.
         length_penalty: a beam's score is its log-probability divided by its length to this power.
         seed: of what is drawn; ``None`` takes the session's.
+        schema: JSON schema, as text, that answers are asked to follow; a server that does not offer it answers freely.
 
     Raises:
         UsageError: a value is out of its range, or two contradict.
@@ -64,6 +75,7 @@ class Generation:
     stop: tuple[str, ...] = ()
     length_penalty: float = 1.0
     seed: int | None = None
+    schema: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop))
@@ -86,7 +98,8 @@ class Generation:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return {**asdict(self), "stop": list(self.stop)}
+        plain = {**asdict(self), "stop": list(self.stop)}
+        return plain if self.schema is not None else {key: value for key, value in plain.items() if key != "schema"}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 _IDENTITY = "model.json"
 TYPE = "answers"
 """Type of the artifacts."""
-_PASSED: frozenset[Capability] = frozenset({"generate", "sample", "beams", "processors", "logprobs", "chat", "tokens"})
+_PASSED: frozenset[Capability] = frozenset(
+    {"generate", "sample", "beams", "processors", "schema", "logprobs", "chat", "tokens"}
+)
 
 
 class RecordedModel:
@@ -240,14 +242,15 @@ class RecordedModel:
         started = time.perf_counter()
         with self.context.stage(f"ask {self.config.lm}", len(keys), "prompts") as stage:
             try:
-                results = ask(places)
+                with self.context.following(len(keys), self.context.advance):
+                    results = ask(places)
             except UsageError as error:
                 answered = getattr(error, "results", None)
                 if answered is None:
                     raise
                 plain = [None if one is None else _plain(one) for one in answered]
                 results, failure = plain, error
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - stage.loading
         kept = [(key, at, one) for key, at, one in zip(keys, places, results, strict=True) if one is not None]
         share = 1 / max(1, len(kept))
         cost = {name: amount * share for name, amount in stage.cost.items()}

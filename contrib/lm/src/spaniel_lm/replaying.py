@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
+from spaniel.observe import loaded_property
 from spaniel.store import canonical_json, digest_bytes
 
 from spaniel_lm.capabilities import check_pairs, require, wanted_for
@@ -48,6 +48,8 @@ class ReplayModel:
     def capabilities(self) -> frozenset[Capability]:
         """All that can be looked up; tokens, where a tokenizer is given."""
         can: set[Capability] = {"generate", "sample", "beams", "processors", "logprobs", "chat"}
+        if any("schema" in record["request"].get("settings", {}) for record in self.answers.values()):
+            can.add("schema")
         return frozenset(can | ({"tokens"} if self.config.tokenizer is not None else set()))
 
     @property
@@ -66,12 +68,12 @@ class ReplayModel:
             raise UsageError(f"there is no file of recorded answers {self.config.path!r}")
         return path
 
-    @cached_property
+    @loaded_property
     def answers(self) -> dict[str, Record]:
         """The records by the digest of their request."""
         return {digest_bytes(canonical_json(record["request"])): record for record in read_records(self._path)}
 
-    @cached_property
+    @loaded_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the options name."""
         require(self, "tokens", hint="give tokenizer=…")

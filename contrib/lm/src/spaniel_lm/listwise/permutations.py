@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
-_BRACKETED = re.compile(r"\[\s*(\d+)\s*\]")
-_BARE = re.compile(r"\d+")
+from spaniel_lm.listwise.reading import find_order
+
 SEPARATOR = " > "
 
 
@@ -44,11 +43,8 @@ def write(order: tuple[int, ...] | list[int]) -> str:
 
 
 def read(text: str, count: int) -> Permutation:
-    """Read the order of ``count`` candidates from text, and repair it.
-
-    Numbers in brackets count; where there are none, every number does.
-    """
-    found = [int(number[:9]) - 1 for number in _BRACKETED.findall(text) or _BARE.findall(text)]
+    """Read the order of ``count`` candidates from text, and repair it; see :func:`spaniel_lm.listwise.reading.find_order`."""
+    found = [number - 1 for number in find_order(text, count)]
     times = Counter(found)
     named = list(dict.fromkeys(number for number in found if 0 <= number < count))
     missing = tuple(number for number in range(count) if number not in times)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from spaniel import UsageError
 
 from spaniel_lm.capabilities import require
 from spaniel_lm.listwise.constraint import PermutationConstraint
 from spaniel_lm.listwise.permutations import Permutation, read
 from spaniel_lm.listwise.prompts import Prompter
 from spaniel_lm.listwise.schedules import Schedule
+from spaniel_lm.listwise.structures import schema
 from spaniel_lm.protocol import Answer, Generation, LanguageModel
 
 
@@ -58,10 +62,19 @@ class ListRanker:
         prompter: writes the prompts.
         schedule: which passages are shown together.
         constrained: whether the model can write nothing but permutations; the others are repaired.
+
+    Where the prompter asks for JSON, the answer is asked to follow its schema.
     """
 
     def __init__(self, model: LanguageModel, prompter: Prompter, schedule: Schedule, constrained: bool = False) -> None:
-        require(model, "generate", *(("processors", "tokens") if constrained else ()))
+        if constrained and prompter.structured:
+            raise UsageError("an order is constrained to a permutation or to JSON, not to both")
+        require(
+            model,
+            "generate",
+            *(("processors", "tokens") if constrained else ()),
+            *(("schema",) if prompter.structured else ()),
+        )
         self.model, self.prompter, self.schedule, self.constrained = model, prompter, schedule, constrained
         self._constraints: dict[int, PermutationConstraint] = {}
 
@@ -112,11 +125,12 @@ class ListRanker:
         return made
 
     def _ask(self, fitted: Sequence[Any], sizes: Sequence[int]) -> list[Answer]:
-        """Answer prompts; those whose answers may be of one length are one call."""
+        """Answer prompts; those whose answers may be of one form and length are one call."""
         answers: dict[int, Answer] = {}
-        for most in sorted({one.answer_tokens for one in fitted}):
-            places = [at for at, one in enumerate(fitted) if one.answer_tokens == most]
-            settings = Generation(max_tokens=most)
+        forms = [size if self.prompter.structured else 0 for size in sizes]
+        for most, form in sorted({(one.answer_tokens, form) for one, form in zip(fitted, forms, strict=True)}):
+            places = [at for at, one in enumerate(fitted) if (one.answer_tokens, forms[at]) == (most, form)]
+            settings = Generation(max_tokens=most, schema=json.dumps(schema(form)) if form else None)
             constraints = [self._constraint(sizes[at]) for at in places] if self.constrained else None
             made = self.model.generate([fitted[at].prompt for at in places], settings, constraints=constraints)
             answers |= dict(zip(places, made, strict=True))

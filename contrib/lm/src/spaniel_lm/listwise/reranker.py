@@ -43,6 +43,8 @@ class ListwiseReranker:
             model,
             instruction=INSTRUCTION if config.instruction is None else config.instruction,
             chat="chat" in can if config.chat == "auto" else config.chat,
+            structured="schema" in can if config.decoding == "auto" else config.decoding == "structured",
+            thought_tokens=config.thought_tokens,
             passage_tokens=config.passage_tokens,
             budget=config.budget or (model.window if "tokens" in can else None),
         )

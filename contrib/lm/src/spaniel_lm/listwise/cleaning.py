@@ -1,0 +1,63 @@
+"""Text of language models made plain, before an order is read from it: thoughts are cut, characters are of one kind."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+_WORDS = "think|thinking|thought|thoughts|reason|reasoning|reflection|scratchpad|analysis"
+_OPENS = re.compile(
+    rf"<(?:\w+:)?(?:{_WORDS})>|\[(?:{_WORDS})\]|◁(?:{_WORDS})▷"
+    r"|<\|(?:begin_of_thought|start_thinking|think)\|>|<\|channel\|>\s*(?:analysis|commentary)",
+    re.IGNORECASE,
+)
+_CLOSES = re.compile(
+    rf"</(?:\w+:)?(?:{_WORDS})>|\[/(?:{_WORDS})\]|◁/(?:{_WORDS})▷"
+    r"|<\|(?:end_of_thought|end_thinking|/think)\|>|<\|channel\|>\s*final(?:\s*<\|message\|>)?",
+    re.IGNORECASE,
+)
+_TAG = re.compile(r"</?[a-z_][a-z_ ]{0,30}/?>|<\|[a-z_]{1,30}\|>", re.IGNORECASE)
+_NUMBERED_TAG = re.compile(r"<[a-z_]{1,30}\s[^<>\d]{0,60}(\d{1,9})[^<>\d]{0,60}>", re.IGNORECASE)
+_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+_STRUCK = re.compile(r"~~[^~\n]*~~")
+_KEYCAP = re.compile("(\\d)\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}")
+_GREATER = re.compile(r"\\(?:succ|gt|rightarrow|to)\b|[→⇒➔➜➡›»≻≥⟩⟶▶]|-->?|=+>|>{2,}")
+_ARRAY = re.compile(r"\[[\s\d,;\"']*\]")
+_BRACKETS = str.maketrans("【】〔〕〖〗「」『』〚〛❲❳⟦⟧", "[]" * 8)
+_CIRCLED = {ord(sign): f"[{at}]" for at, sign in enumerate("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳", 1)}
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("、،；", ","))
+
+
+def without_thoughts(text: str) -> str:
+    """Return what stands outside of the blocks in which a model thinks.
+
+    Blocks may be nested. One that is not closed goes to the end; of one that is not opened, since the prompt has opened it,
+    everything before its end is a thought.
+    """
+    marks = [(found.start(), found.end(), 1) for found in _OPENS.finditer(text)]
+    marks += [(found.start(), found.end(), -1) for found in _CLOSES.finditer(text)]
+    kept: list[str] = []
+    depth, last = 0, 0
+    for start, end, step in sorted(marks):
+        if depth == 0:
+            kept.append(text[last:start])
+        if step < 0 and depth == 0:
+            kept.clear()
+        depth, last = max(0, depth + step), end
+    answer = "\n".join([*kept, text[last:] if depth == 0 else ""])
+    if not answer.strip() and marks and max(marks)[2] < 0:
+        return text[last:]  # a thought has spoken of such a block
+    return answer
+
+
+def plain(text: str) -> str:
+    """Return text with ASCII digits, square brackets and ``>`` in the places of their kind, and without tags.
+
+    Compatibility forms are composed (NFKC), so that ``［２］`` and ``[٢]`` are ``[2]``.
+    """
+    text = _UNSEEN.sub("", html.unescape(text)).translate(_CIRCLED).translate(_BRACKETS)
+    text = unicodedata.normalize("NFKC", _KEYCAP.sub(r"[\1]", text)).translate(_DASHES)
+    digits = {ord(sign): str(unicodedata.decimal(sign)) for sign in set(text) if sign > "\x7f" and sign.isdecimal()}
+    text = _STRUCK.sub(" ", _GREATER.sub(">", text.translate(digits)))
+    return _ARRAY.sub(lambda found: " ".join(found[0].split()), _TAG.sub("\n", _NUMBERED_TAG.sub(r"\n[\1]\n", text)))

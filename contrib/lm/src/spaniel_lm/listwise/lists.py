@@ -1,0 +1,116 @@
+"""Lists and tables of candidates, a line each: the numbers of lines are no identifiers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from spaniel_lm.listwise.names import HINTED, LABEL, LISTED, NOISE, NOTE, STATED, Line, Order, Token, link
+
+_RANK = re.compile(r"\b(?:rank|place|position|rang|platz|puesto|место)\b|#|名次|排名|順位|第$", re.IGNORECASE)
+_PASSAGE = re.compile(rf"{LABEL}|\[\]", re.IGNORECASE)
+_NUMBERING = re.compile(r"[\s*_`|.):#>\\-]*")
+
+
+def numbered(lines: list[Line]) -> Iterator[Order]:
+    """Yield lists whose lines have numbers of their own: ``1. Passage 3``, ``Rank 1: [3]``, ``| 1 | 3 |``."""
+    swapped = False
+    items: list[tuple[int, tuple[int, ...], bool, int]] = []
+    plain_pairs: list[tuple[int, int]] = []
+    for start, line, tokens in [*lines, (0, "", [])]:
+        if not tokens and "|" in line:
+            rank, passage = _RANK.search(line), _PASSAGE.search(line)
+            swapped = bool(rank and passage and passage.start() < rank.start()) if rank or passage else swapped
+        for number, ids, is_pure, pair in _items(line, tokens, swapped):
+            if items and abs(number - items[-1][0]) != 1 and not (pair and len(plain_pairs) == len(items)):
+                yield from _list(items, plain_pairs)
+                items, plain_pairs = [], []
+            items.append((number, ids, is_pure, start))
+            plain_pairs += [pair] if pair else []
+    yield from _list(items, plain_pairs)
+
+
+def _items(
+    line: str, tokens: list[Token], swapped: bool
+) -> Iterator[tuple[int, tuple[int, ...], bool, tuple[int, int] | None]]:
+    """Yield the numbers of a line and the candidates behind them; several, where a list stands in one line."""
+    at = 0
+    while at + 1 < len(tokens):
+        first, second = tokens[at], tokens[at + 1]
+        before = line[: first.start] if at == 0 else line[tokens[at - 1].end : first.start]
+        gap = line[first.end : second.start]
+        ends = tokens[at + 2].start if at + 2 < len(tokens) else len(line)
+        after = NOISE.sub(" ", NOTE.sub(" ", line[second.end : ends])).strip(" .,;:-")
+        if at == 0 and first.is_strong and len(first.ids) == 1 and second.shape == "bare" and _RANK.search(gap):
+            yield second.ids[0], first.ids, not after, None  # [3]: rank 1
+            return
+        if at + 2 < len(tokens) and link(line[second.end : tokens[at + 2].start]) in (">", "<"):
+            return
+        marked = bool(_NUMBERING.fullmatch(gap)) and gap.strip(" *_`>") != ""
+        numbering = len(first.ids) == 1 and (not first.is_strong or (marked and second.shape == "label" != first.shape))
+        words = len(re.findall(r"[^\W\d_]+", before))
+        if at == 0 and (words > 2 or not numbering):
+            return
+        if (
+            second.is_strong
+            and numbering
+            and (marked or not gap.strip() or re.match(r"\s*[.):]\s", gap))
+            and ">" not in gap
+        ):
+            yield first.ids[0], second.ids, not after, None
+            at += 2
+            continue
+        if at == 0 and marked and ">" not in gap and second.shape in ("bare", "paren"):
+            pair = (first.ids[0], second.ids[0])
+            number, chosen = (pair[1], pair[0]) if swapped else pair
+            more = "|" in line or not after
+            yield number, (chosen,), more, None if swapped else pair
+            return
+        if at == 0:
+            return
+        at += 1
+
+
+def _list(items: list[tuple[int, tuple[int, ...], bool, int]], pairs: list[tuple[int, int]]) -> Iterator[Order]:
+    if not items:
+        return
+    numbers = [number for number, *_ in items]
+    if len(pairs) == len(items) > 1 and not _ascends(numbers) and _ascends([second for _, second in pairs]):
+        items = [(second, (first,), *item[2:]) for (first, second), item in zip(pairs, items, strict=True)]
+        numbers = [number for number, *_ in items]
+    if sorted(numbers) not in (list(range(len(items))), list(range(1, len(items) + 1))):
+        return
+    ordered = sorted(items, key=lambda item: item[0])
+    weight = STATED if all(is_pure for *_, is_pure, _ in items) else LISTED
+    yield Order(
+        tuple(number for _, ids, *_ in ordered for number in ids), weight, items[0][3], tuple(at for *_, at in items)
+    )
+
+
+def _ascends(numbers: list[int]) -> bool:
+    return numbers[0] in (0, 1) and all(later == earlier + 1 for earlier, later in pairwise(numbers))
+
+
+def stacked(lines: list[Line]) -> Iterator[Order]:
+    """Yield lists of lines that are a name each, and lists of lines that begin with a bare number and go on in words."""
+    alone: list[tuple[int, tuple[int, ...]]] = []
+    leading: list[tuple[int, int]] = []
+    for start, line, tokens in [*lines, (0, "end", [])]:
+        if not line.strip(" -=:|`*"):
+            continue
+        if line.lstrip().startswith("|") and sum(token.is_strong for token in tokens) == 1:
+            alone.append((start, next(token.ids for token in tokens if token.is_strong)))
+            continue
+        before = NOISE.sub(" ", line[: tokens[0].start]).strip(" -•>#.,") if tokens else ""
+        after = NOISE.sub(" ", NOTE.sub(" ", line[tokens[0].end :])).strip(" .,;:>") if tokens else ""
+        if len(tokens) == 1 and not after and (not before or (before.endswith(":") and len(before.split()) <= 3)):
+            alone.append((start, tokens[0].ids))
+            continue
+        if len(alone) > 1:
+            yield Order(tuple(number for _, ids in alone for number in ids), STATED, alone[0][0])
+        alone = []
+        if tokens and tokens[0].shape == "bare" and not before and re.match(r"\s*[.):-]", line[tokens[0].end :]):
+            leading.append((start, tokens[0].ids[0]))
+    if len(leading) > 1 and not _ascends([number for _, number in leading]):
+        yield Order(tuple(number for _, number in leading), HINTED, leading[0][0])
