@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from spaniel import UsageError
-
-_WORD = re.compile(r"\w+|[^\w\s]+")
 
 
 @dataclass(frozen=True)
@@ -69,13 +66,14 @@ def word_tokenizer(
     if style not in STYLES:
         raise UsageError(f"style={style!r}; it can be {', '.join(STYLES)}")
     marks = STYLES[style]
-    counts = Counter(word for text in texts for word in _WORD.findall(text.lower() if lowercase else text))
+    normalizer = normalizers.Sequence([normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])])
+    words_of = pre_tokenizers.Whitespace()
+    counts = Counter(word for text in texts for word, _ in words_of.pre_tokenize_str(normalizer.normalize_str(text)))
     words = sorted(counts, key=lambda word: (-counts[word], word))[:size]
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys([*marks.special.values(), *words]))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=marks.special["unk"]))
-    parts = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
-    tokenizer.normalizer = normalizers.Sequence(parts)
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = words_of
     tokenizer.post_processor = processors.TemplateProcessing(
         marks.single, marks.pair, [(mark, vocabulary[mark]) for mark in marks.special.values()]
     )

@@ -74,3 +74,20 @@ class Chinese(Spelling):
     """Words by jieba's dictionary and hidden Markov model; punctuation left out."""
 
     search: bool = Field(True, description="add the shorter words inside long ones, as search engines do")
+
+
+class Japanese(Spelling):
+    """Words by Sudachi, the shortest ones, in their normal forms."""
+
+    function_words: bool = Field(False, description="keep particles and auxiliaries too")
+    dictionary: Literal["small", "core", "full"] = Field("small", description="Sudachi's dictionary, a package each")
+
+
+class Korean(Spelling):
+    """Stems of words by Kiwi."""
+
+    function_words: bool = Field(False, description="keep particles, endings, suffixes and the copula too")
+
+
+class Thai(Spelling):
+    """Words by the dictionary of PyThaiNLP."""

@@ -14,6 +14,7 @@ Form = Literal["nfkc", "nfc", "none"]
 
 _APART = re.compile("[\u2120\u2122\u00bc-\u00be\u2150-\u215f\u2189]")
 """Trade marks and fractions: letters and digits to NFKC, but no part of the word before them."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _LONE_ESZETT = re.compile(r"(?<!\w)ß(?!\w)")
 """The β of a text whose writer had none: no ss."""
 _TURKIC = str.maketrans({"I": "ı", "İ": "i"})
@@ -45,7 +46,8 @@ class Normalizer:
     """Text → the spelling under which it is indexed.
 
     ``nfkc`` is Unicode's NFKC without invisible characters and ornaments (as NFKC_Casefold removes them), with the
-    digits of every script as 0 to 9; ``nfc`` keeps compatibility characters and digits; ``none`` changes nothing. Case
+    digits of every script as 0 to 9; ``nfc`` keeps compatibility characters and digits; ``none`` changes nothing but
+    halves of surrogate pairs, which are no characters. Case
     is folded, not lowered, so that ß meets SS and a final sigma the others; İ is i in every language.
 
     Attributes:
@@ -69,7 +71,7 @@ class Normalizer:
         return self._spell(text)
 
     def _spell(self, text: str) -> str:
-        plain = self.form == "none" or is_plain(text)
+        plain = is_plain(text)
         if self.form == "nfkc":
             text = unicodedata.normalize("NFKC", text if plain else _APART.sub(_set_apart, text))
         elif self.form == "nfc":
@@ -117,6 +119,8 @@ def _noise() -> tuple[frozenset[str], re.Pattern[str]]:
 
 
 def _without_noise(text: str, form: Form) -> str:
+    if form == "none":
+        return _SURROGATES.sub("\ufffd", text)
     characters, pattern = _noise()
     if form == "nfkc":
         for parts, whole in _SARA_AM:

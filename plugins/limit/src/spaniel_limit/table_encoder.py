@@ -7,18 +7,17 @@ questions of the judgments, not of the model's size.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from spaniel_text.segments import find_words
 
 from spaniel_limit.free import Adam, InfoNce
 
 Floats = NDArray[np.float32]
-_WORD = re.compile(r"\w+")
 
 
 class Examples(NamedTuple):
@@ -40,7 +39,7 @@ def vocabulary(*texts: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for several in texts:
         for text in several:
-            for word in _WORD.findall(text.lower()):
+            for word in find_words(text):
                 found.setdefault(word, len(found))
     return found
 
@@ -60,7 +59,7 @@ class TableEncoder:
 
     def bags(self, texts: Sequence[str]) -> Any:
         """Return texts as the weights of their words, ``(texts, words)`` sparse; words it does not know are passed over."""
-        numbers = [[self.words[w] for w in _WORD.findall(text.lower()) if w in self.words] for text in texts]
+        numbers = [[self.words[w] for w in find_words(text) if w in self.words] for text in texts]
         lengths = [len(line) for line in numbers]
         weights = np.repeat([1 / max(1, length) for length in lengths], lengths).astype(np.float32)
         columns = np.array([word for line in numbers for word in line], np.int64)

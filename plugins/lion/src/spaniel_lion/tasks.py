@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from spaniel import Context, UsageError
 from spaniel.store import canonical_json, digest_bytes
+from spaniel_text.segments import find_words
 from spaniel_train.material import collection_material
 from torch import Tensor
 from torch.nn import functional
@@ -179,7 +179,7 @@ class TitlesTask:
         self.shape, self.scale = (buckets, width), scale
 
     def _bags(self, texts: Sequence[str], buckets: int) -> Bags:
-        found = [re.findall(r"\w+", text.lower())[: self._WORDS] for text in texts]
+        found = [find_words(text)[: self._WORDS] for text in texts]
         rows = [[zlib.crc32(word.encode()) % buckets for word in words] for words in found]
         counts = torch.tensor([0, *(len(words) for words in rows)])
         return Bags(torch.tensor([row for words in rows for row in words]), counts.cumsum(0))
