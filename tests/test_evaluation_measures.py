@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaniel.data import Corpus, Document, FolderDataset, Qrels, Queries, Run, read_documents, read_run
 from spaniel.errors import UsageError
-from spaniel.evaluation import DEFAULT_MEASURES, evaluate, parse_measures
+from spaniel.evaluation import DEFAULT_MEASURES, counts, evaluate, parse_measures, write_value
 from spaniel.evaluation import measures as measures_room
 
 DATA = Path(os.environ.get("SPANIEL_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
@@ -186,8 +186,8 @@ def test_names_are_canonical_and_come_once() -> None:
         ("P@0", "the cut-off must be from 1"),
         ("P@-1", "is no measure"),
         ("P@2.5", "P takes cutoff"),
-        ("P(rel=0)@5", "cannot be computed here"),
-        ("alpha_nDCG@10", "pip install"),
+        ("P(rel=0)@5", "the level of relevance must be 1 or more"),
+        ("alpha_nDCG", "(written alpha_nDCG@10)"),
         ("nDCG(dcg='other')@10", "'log2', 'exp-log2'"),
         ("IPrec@0.123", "two decimals"),
         ("quality", "ir-measur.es"),
@@ -216,6 +216,164 @@ def test_what_is_no_measure_is_refused_with_the_way_out(name, said) -> None:
 def test_what_cannot_be_measured_is_refused(run, grade, name, said) -> None:
     with pytest.raises(UsageError, match=said):
         evaluate(run, made_queries(1), CORPUS, Qrels({"q0": {IDS[0]: grade}}), [name])
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch) -> None:
+    import ir_measures
+
+    monkeypatch.setattr(ir_measures.pyndeval, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"alpha_nDCG@10.*pip install ir-measures.pyndeval"):
+        parse_measures(["alpha_nDCG@10"])
+
+
+def test_pooled_but_not_judged_is_trec_evals_minus_1() -> None:
+    run = Run.from_lists([[(IDS.index(f"d0{place}"), 9.0 - rank) for rank, place in enumerate("204135")]])
+    letters = {"d00": 1, "d01": 0, "d02": -1, "d03": 1, "d04": -1, "d05": 0}
+    # c a e b d f, where c and e are pooled and not judged.
+    means = evaluate(run, made_queries(1), CORPUS, Qrels({"q0": letters}), ["Bpref", "infAP", "AP"]).means
+    assert means == pytest.approx({"Bpref": 0.75, "infAP": 0.675, "AP": 0.45}, abs=1e-6)
+
+
+ORACLE = {
+    "AP": "map", "Bpref": "bpref", "infAP": "infAP", "Rprec": "Rprec", "P@3": "P_3", "R@5": "recall_5", "RR": "recip_rank",
+    "SetP": "set_P", "SetAP": "set_map", "Success@1": "success_1", "IPrec@0.5": "iprec_at_recall_0.50",
+    "NumRet": "num_ret", "NumRel": "num_rel", "NumRet(rel=1)": "num_rel_ret",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_measures_agree_with_trec_eval_at_every_level(level: int) -> None:
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    rng = np.random.default_rng(level)
+    grades = {f"q{at}": {name: int(rng.integers(-1, 4)) for name in IDS if rng.random() < 0.8} for at in range(40)}
+    run = Run.from_lists([[(row, -rank) for rank, row in enumerate(rng.permutation(DOCUMENTS)[:9])] for _ in range(40)])
+    lists = {f"q{at}": dict(zip(CORPUS.ids(run.of(at)[0]), map(float, run.of(at)[1]), strict=True)) for at in range(40)}
+    theirs = pytrec_eval.RelevanceEvaluator(
+        grades, {"map", "bpref", "infAP", "Rprec", "P.3", "recall.5", "recip_rank", "set_P", "set_map", "success.1",
+                 "iprec_at_recall.0.50", "num_ret", "num_rel", "num_rel_ret"}, relevance_level=level,
+    ).evaluate(lists)  # fmt: skip
+    for qrels, names in (
+        (Qrels(grades, level=level), ORACLE),
+        (Qrels(grades), [n if n == "NumRet" else _leveled(n, level) for n in ORACLE]),
+        (Qrels(grades, level=0.25), [n if n == "NumRet" else _leveled(n, level) for n in ORACLE]),
+    ):
+        got = evaluate(run, made_queries(40), CORPUS, qrels, [n.replace("rel=1", f"rel={level}") for n in names])
+        assert len(got.measures) == len(ORACLE)
+        for row, key in zip(got.per_query, ORACLE.values(), strict=True):
+            wanted = [theirs[name][key] for name in got.query_ids]
+            np.testing.assert_allclose(row, wanted, atol=1e-12, err_msg=f"{key} at {level}")
+
+
+def _leveled(name: str, level: int) -> str:
+    if "rel=" in name:
+        return name
+    head, at, cut = name.partition("@")
+    return f"{head}(rel={level}){at}{cut}"
+
+
+def test_what_is_counted_is_summed_and_not_averaged() -> None:
+    queries = made_queries(2)
+    run = Run.from_lists([[(0, 2.0), (1, 1.0)], []])
+    qrels = Qrels({"q0": {IDS[0]: 1, IDS[5]: 2}, "q1": {IDS[0]: 1, IDS[1]: 3, IDS[2]: 1, IDS[4]: 0}})
+    names = ["NumQ", "NumRel", "NumRet", "NumRet(rel=1)", "NumRel(rel=2)", "P@2"]
+    means = evaluate(run, queries, CORPUS, qrels, names).means
+    assert means == {"NumQ": 2, "NumRel": 5, "NumRet": 2, "NumRet(rel=1)": 1, "NumRel(rel=2)": 2, "P@2": 0.25}
+    assert [counts(name) for name in names] == [True] * 5 + [False]
+    assert (write_value("NumQ", 2.0), write_value("P@2", 0.25)) == ("2", "0.2500")
+    assert evaluate(run, queries, CORPUS, qrels.with_level(2), ["NumRel"]).means == {"NumRel": 2}
+
+
+@given(
+    st.dictionaries(st.sampled_from(IDS), st.sampled_from([-1, 0, 0.25, 0.5, 1, 1.5, 3]), min_size=1),
+    st.permutations(range(DOCUMENTS)),
+)
+@settings(max_examples=100, deadline=None)
+def test_fractions_are_gains(judged, order) -> None:
+    run = Run.from_lists([[(row, -float(rank)) for rank, row in enumerate(order[:8])]])
+    names = ["nDCG@5", "nDCG(dcg='exp-log2')@5", "AP", "R@3", "Judged@4"]
+    got = evaluate(run, made_queries(1), CORPUS, Qrels({"q0": judged}), names).per_query[:, 0]
+    ranked, grades = [judged.get(IDS[row], 0) for row in order[:8]], list(judged.values())
+    wanted = [
+        ndcg(ranked, grades, 5), ndcg(ranked, grades, 5, lambda grade: 2**grade - 1), average_precision(ranked, grades),
+        recall(ranked, grades, 3), sum(IDS[row] in judged for row in order[:4]) / 4,
+    ]  # fmt: skip
+    np.testing.assert_allclose(got, wanted, atol=5e-6)
+
+
+def test_measures_of_whole_grades_refuse_fractions_and_say_so() -> None:
+    run, qrels = Run.from_lists([[(0, 1.0)]]), Qrels({"q0": {IDS[0]: 0.5}})
+    for name in ("ERR@5", "Compat"):
+        with pytest.raises(UsageError, match=r"takes whole grades, and the judgments have 0\.5; nDCG and"):
+            evaluate(run, made_queries(1), CORPUS, qrels, [name])
+    whole = Qrels({"q0": {IDS[0]: 1.0}})
+    assert evaluate(run, made_queries(1), CORPUS, whole, ["ERR@5"]).means["ERR@5"] > 0
+
+
+DIVERSITY = [
+    "alpha_nDCG@5",
+    "ERR_IA@5",
+    "nERR_IA@3",
+    "AP_IA",
+    "P_IA@5",
+    "StRecall@3",
+    "NRBP",
+    "alpha_nDCG(alpha=0.2)@4",
+]
+
+
+def test_diversity_agrees_with_ndeval() -> None:
+    pyndeval = pytest.importorskip("pyndeval")
+    rng = np.random.default_rng(0)
+    judged = {
+        f"q{at}": {
+            part: {name: int(rng.integers(-1, 2)) for name in IDS if rng.random() < 0.4} for part in "123"[: 1 + at % 3]
+        }
+        for at in range(12)
+    }
+    order = [rng.permutation(DOCUMENTS)[:9] for _ in judged]
+    run = Run.from_lists([[(row, -float(rank)) for rank, row in enumerate(rows)] for rows in order])
+    flat = [
+        pyndeval.SubtopicQrel(query, part, name, max(0, grade))
+        for query, parts in judged.items()
+        for part, names in parts.items()
+        for name, grade in names.items()
+    ]
+    listed = [
+        pyndeval.ScoredDoc(f"q{at}", IDS[row], -float(rank))
+        for at, rows in enumerate(order)
+        for rank, row in enumerate(rows)
+    ]
+    theirs = pyndeval.ndeval(
+        flat,
+        listed,
+        ["alpha-nDCG@5", "ERR-IA@5", "nERR-IA@3", "MAP-IA", "P-IA@5", "strec@3", "NRBP"],
+        alpha=0.5,
+        beta=0.5,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures_room, "_BLOCK", 10)  # a query at a time: the first one has one subtopic
+        got = evaluate(run, made_queries(12), CORPUS, Qrels.from_subtopics(judged), DIVERSITY)
+    for name, key in zip(
+        DIVERSITY, ["alpha-nDCG@5", "ERR-IA@5", "nERR-IA@3", "MAP-IA", "P-IA@5", "strec@3", "NRBP"], strict=False
+    ):
+        np.testing.assert_allclose(
+            got.values(name), [theirs[q].get(key, 0.0) for q in got.query_ids], atol=1e-9, err_msg=name
+        )
+    assert got.values(DIVERSITY[-1]).any()
+
+
+def test_diversity_without_subtopics_is_refused(capfd) -> None:
+    pytest.importorskip("pyndeval")
+    run = Run.from_lists([[(0, 1.0)]])
+    with pytest.raises(UsageError, match=r"alpha_nDCG@5 needs judgments by subtopic.*second column"):
+        evaluate(run, made_queries(1), CORPUS, Qrels({"q0": {IDS[0]: 1}}), ["alpha_nDCG@5"])
+    judged = {"q0": {"1": {IDS[0]: 1}, "2": {IDS[0]: 0}}}
+    means = evaluate(
+        run, made_queries(1), CORPUS, Qrels.from_subtopics(judged), ["AP", "alpha_nDCG@5", "ERR_IA@5"]
+    ).means
+    assert means["AP"] == 1
+    assert 0 < means["ERR_IA@5"] < 1 == means["alpha_nDCG@5"]
+    assert capfd.readouterr().err == ""
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +414,7 @@ def test_cranfield_with_negative_grades_is_as_with_0(cranfield) -> None:
         {q: {d: -1 if grade == 1 else grade for d, grade in judged.items()} for q, judged in grades.items()}
     )
     zero = Qrels({q: {d: 0 if grade == 1 else grade for d, grade in judged.items()} for q, judged in grades.items()})
-    names = [*DEFAULT_MEASURES, "nDCG(dcg='exp-log2')@10", "P@5", "Bpref", "Judged@10"]
+    names = [*DEFAULT_MEASURES, "nDCG(dcg='exp-log2')@10", "P@5", "Rprec", "SetP", "Judged@10"]
     got, wanted = (evaluate(run, queries, corpus, qrels, names) for qrels in (negative, zero))
     np.testing.assert_array_equal(got.per_query, wanted.per_query)
     assert got.means["nDCG@10"] != evaluate(run, queries, corpus, Qrels(grades), ["nDCG@10"]).means["nDCG@10"]

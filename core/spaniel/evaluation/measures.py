@@ -7,22 +7,37 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import ir_measures
 import numpy as np
 from numpy.typing import NDArray
 
-from spaniel.data import Corpus, Qrels, Queries, Run
+from spaniel.data import Qrels, Queries, Run
 from spaniel.errors import UsageError
+from spaniel.evaluation.plans import Plan, by_subtopic
+from spaniel.evaluation.plans import plan as make_plan
 
 DEFAULT_MEASURES = ("nDCG@10", "RR@10", "R@100", "AP")
-LARGEST_GRADE = 1_000_000
-"""trec_eval, which most measures come from, keeps a table as long as the largest grade."""
 _LIST = "all names are at https://ir-measur.es/en/latest/measures.html"
 _pipeline: Any = ir_measures.DefaultPipeline
+_OF_JUDGMENTS = ("NumQ", "NumRel")
+"""Measures that ask for no list, and are the same whatever was found: they are counted here."""
+_TRIAL = Qrels.from_subtopics({"0": {"1": {"j0": 1}, "2": {"j0": 1}}})
 _BLOCK = 1_000_000
 """Documents measured together; what is needed beyond the arrays of the run does not grow with it."""
+
+
+class Documents(Protocol):
+    """What the ids of documents stand for: a corpus, or the ids of a run that was read without one."""
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        ...
+
+    def rows(self, ids: Sequence[str], /) -> NDArray[Any]:
+        """Return the rows of some ids, -1 where there is none."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -41,14 +56,28 @@ class Evaluation:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """Measure → mean over the queries; 0 where there are none."""
+        """Measure → mean over the queries, 0 where there are none; of measures that count, their sum."""
         size = max(1, len(self.query_ids))
-        return {name: float(values.sum() / size) for name, values in zip(self.measures, self.per_query, strict=True)}
+        return {
+            name: float(values.sum() / (1 if counts(name) else size))
+            for name, values in zip(self.measures, self.per_query, strict=True)
+        }
 
     def values(self, measure: str) -> NDArray[np.float64]:
         """Return a measure of every query: ``(queries,)``."""
         row: NDArray[np.float64] = self.per_query[self.measures.index(measure)]
         return row
+
+
+def counts(measure: str) -> bool:
+    """Return whether a measure counts (``NumQ``, ``NumRel``, ``NumRet``), so that its sum says something, not its mean."""
+    parsed: Any = ir_measures.parse_measure(measure)
+    return isinstance(parsed.aggregator(), ir_measures.measures.SumAgg)
+
+
+def write_value(measure: str, value: float) -> str:
+    """Return a value of a measure as people read it: what is counted as a whole number, else four decimals."""
+    return f"{value:.0f}" if counts(measure) else f"{value:.4f}"
 
 
 def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
@@ -62,49 +91,75 @@ def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def evaluate(
-    run: Run, queries: Queries, corpus: Corpus, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
+    run: Run, queries: Queries, documents: Documents, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
 ) -> Evaluation:
     """Measure a run, under one policy whatever the measure.
 
     The order measured is the run's own: ranks, not scores, are what the measuring library gets, so that neither its tie
-    rule nor rounding changes anything. Negative grades count as 0, and documents without a grade are not relevant. Every
-    query with judgments counts, also one that the run has nothing for (the library would leave it out) or that has no
-    relevant document: with 0. Whatever a measure leaves undefined for a query counts 0.
+    rule nor rounding changes anything. What counts as relevant is the judgments' own level, or that of the measure where it
+    has one (``AP(rel=2)``). Negative grades count as 0 (but see :class:`spaniel.data.Qrels`), and documents without a grade
+    are not relevant. Every query with judgments counts, also one that the run has nothing for (the library would leave it
+    out) or that has no relevant document: with 0. Whatever a measure leaves undefined for a query counts 0.
 
     Args:
         run: the lists, one for each query.
         queries: their queries.
-        corpus: the documents; only those that are judged are looked up.
+        documents: the corpus, or the ids of a run that was read without one; only judged documents are looked up.
         qrels: the judgments.
         measures: names, as :func:`parse_measures` takes them. nDCG with ``dcg='exp-log2'`` (gains ``2**grade - 1``) is
-            computed for every grade, with all digits.
+            computed for every grade, with all digits; of fractions, six digits count.
 
     Raises:
-        UsageError: a measure is unknown, the run does not belong to these queries and documents, or a grade is too large.
+        UsageError: a measure is unknown, the run does not belong to these queries and documents, or the judgments do not
+            have what a measure needs: subtopics, whole grades, or smaller ones.
     """
     names = parse_measures(measures)
     if len(run) != len(queries):
         raise UsageError(f"the run has lists for {len(run)} queries, not for {len(queries)}")
-    if len(run.rows) and int(run.rows.max()) >= len(corpus):
-        raise UsageError(f"the run has row {run.rows.max()}, but the corpus only {len(corpus)} documents")
+    if len(run.rows) and int(run.rows.max()) >= len(documents):
+        raise UsageError(f"the run has row {run.rows.max()}, but the corpus only {len(documents)} documents")
+    plans = check_judgments(names, qrels)
     places = {name: place for place, name in enumerate(queries.ids)}
     ids = (*(name for name in queries.ids if name in qrels), *(name for name in qrels if name not in places))
     positions = [places[name] for name in ids if name in places]
-    gains = [qrels.gains(name) for name in ids]
-    grades = {grade for judged in gains for grade in judged.values()}
-    parsed = [_computable(_parse(name), grades) for name in names]
-    _check_grades(parsed, grades)
 
     values = np.zeros((len(names), len(ids)))
-    lists = run.select(positions).cut(_depth(parsed))
-    judgments = _Judgments(gains, corpus)
+    lists = run.select(positions).cut(_depth([plan.measure for plan in plans]))
+    judgments = _Judgments(qrels, ids, documents)
+    for row, plan in enumerate(plans):
+        if plan.measure.NAME in _OF_JUDGMENTS:
+            values[row] = judgments.count(plan)
     for first, last in _blocks(lists.offsets):
         ranked = judgments.rank(lists, first, last)
-        for metric in _calculate(parsed, judgments.relevance(ranked), ranked):
-            # Two names may stand for one computation.
-            rows = [row for row, measure in enumerate(parsed) if measure == metric.measure]
-            values[rows, int(metric.query_id)] = metric.value
+        for group in _groups(plans):
+            judged = (
+                judgments.by_subtopic(ranked, group[0]) if group[0].subtopics else judgments.gains(ranked, group[0])
+            )
+            for metric in _calculate([plan.measure for plan in group], judged, ranked):
+                # Two names may stand for one computation.
+                rows = [at for at, plan in enumerate(plans) if plan in group and plan.measure == metric.measure]
+                values[rows, int(metric.query_id)] = metric.value
     return Evaluation(names, ids, np.nan_to_num(values, nan=0.0))
+
+
+def check_judgments(measures: Sequence[str], qrels: Qrels) -> list[Plan]:
+    """Make sure that measures can be computed of some judgments, which is worth knowing before anything has run.
+
+    Returns:
+        How each of them is computed.
+
+    Raises:
+        UsageError: one needs subtopics, whole grades, or smaller ones.
+    """
+    return [make_plan(_parse(name), qrels) for name in parse_measures(measures)]
+
+
+def _groups(plans: Sequence[Plan]) -> list[list[Plan]]:
+    groups: dict[tuple[Any, ...], list[Plan]] = {}
+    for plan in plans:
+        if plan.measure.NAME not in _OF_JUDGMENTS:
+            groups.setdefault(plan.group, []).append(plan)
+    return list(groups.values())
 
 
 class _Judgments:
@@ -115,14 +170,15 @@ class _Judgments:
     So no id has to be fetched for what is not judged, and no id can be misread on the way.
     """
 
-    def __init__(self, gains: list[dict[str, int]], corpus: Corpus) -> None:
-        sizes = [len(judged) for judged in gains]
-        owners = np.repeat(np.arange(len(gains), dtype=np.int64), sizes)
-        labels = [f"j{place}" for place in range(max(sizes, default=0))]
-        self._gains = [dict(zip(labels, judged.values(), strict=False)) for judged in gains]
-        self._documents = len(corpus)
-        rows = corpus.rows([name for judged in gains for name in judged]).astype(np.int64)
-        names = np.array([label for size in sizes for label in labels[:size]], dtype=object)
+    def __init__(self, qrels: Qrels, ids: Sequence[str], documents: Documents) -> None:
+        self._judged = [qrels[name] for name in ids]
+        self._subtopics = [qrels.subtopics.get(name, {}) for name in ids]
+        sizes = [len(judged) for judged in self._judged]
+        owners = np.repeat(np.arange(len(ids), dtype=np.int64), sizes)
+        self._labels = [f"j{place}" for place in range(max(sizes, default=0))]
+        self._documents = len(documents)
+        rows = documents.rows([name for judged in self._judged for name in judged]).astype(np.int64)
+        names = np.array([label for size in sizes for label in self._labels[:size]], dtype=object)
         known = np.flatnonzero(rows >= 0)
         keys = owners[known] * self._documents + rows[known]
         order = np.argsort(keys)
@@ -147,9 +203,33 @@ class _Judgments:
             if start < end
         }
 
-    def relevance(self, ranked: Iterable[str]) -> dict[str, dict[str, int]]:
-        """Return the grades of some queries as the library takes them."""
-        return {query: self._gains[int(query)] for query in ranked}
+    def gains(self, ranked: Iterable[str], plan: Plan) -> dict[str, dict[str, int]]:
+        """Return the judgments of some queries as the library takes them."""
+        return {
+            query: {
+                label: plan.gains[grade]
+                for label, grade in zip(self._labels, self._judged[int(query)].values(), strict=False)
+            }
+            for query in ranked
+        }
+
+    def by_subtopic(self, ranked: Iterable[str], plan: Plan) -> list[ir_measures.Qrel]:
+        """Return the judgments of some queries, by subtopic, as the library takes them."""
+        # Without any query of several subtopics the library warns; so it gets one that no list belongs to.
+        made = [ir_measures.Qrel("-1", "j0", 1, part) for part in ("1", "2")]
+        for query in ranked:
+            labels = dict(zip(self._judged[int(query)], self._labels, strict=False))
+            for number, part in enumerate(self._subtopics[int(query)].values()):
+                made += [
+                    ir_measures.Qrel(query, labels[d], plan.gains[grade], str(number)) for d, grade in part.items()
+                ]
+        return made
+
+    def count(self, plan: Plan) -> list[int]:
+        """Return what a measure of the judgments alone counts, for every query."""
+        if plan.measure.NAME == "NumQ":
+            return [1] * len(self._judged)
+        return [sum(plan.gains[grade] for grade in judged.values()) for judged in self._judged]
 
 
 def _blocks(offsets: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -167,38 +247,14 @@ def _depth(measures: Sequence[Any]) -> int:
     return max((cut for cut in cuts if cut is not None), default=0) if None not in cuts else 2**31 - 1
 
 
-def _calculate(measures: Sequence[Any], gains: Mapping[str, Any], ranked: Mapping[str, Any]) -> list[Any]:
+def _calculate(measures: Sequence[Any], judged: Any, ranked: Mapping[str, Any]) -> list[Any]:
     if not ranked:
         return []
-    # Together, ir-measures may compute a measure that leaves these open with the setting of another one.
-    groups: dict[tuple[Any, ...], list[Any]] = {}
-    for measure in measures:
-        settings = measure.params.get("rel", 1), measure.params.get("judged_only", False)
-        groups.setdefault((*settings, repr(measure.params.get("gains"))), []).append(measure)
     try:
-        return [metric for group in groups.values() for metric in ir_measures.iter_calc(group, gains, ranked)]
+        return [metric for metric in ir_measures.iter_calc(measures, judged, ranked) if metric.query_id in ranked]
     except Exception as error:  # Several libraries and a script compute them, each with errors of its own.
         names = ", ".join(map(str, measures))
         raise UsageError(f"{names} cannot be computed here: {str(error) or type(error).__name__}") from error
-
-
-def _computable(measure: Any, grades: Iterable[int]) -> Any:
-    """Express exponential gains as a table: the script that ir-measures has for them knows 5 grades and 5 digits."""
-    if measure.NAME != "nDCG" or measure["dcg"] != "exp-log2" or "gains" in measure.params:
-        return measure
-    options = {name: value for name, value in measure.params.items() if name != "dcg"}
-    return ir_measures.nDCG(gains={grade: 2 ** min(grade, 64) - 1 for grade in grades}, **options)
-
-
-def _check_grades(measures: Sequence[Any], grades: set[int]) -> None:
-    for measure in measures:
-        table = measure.params.get("gains") or {}
-        largest = max((table.get(grade, grade) for grade in grades), default=0)
-        allowed = (
-            4 if measure.NAME == "ERR" else LARGEST_GRADE
-        )  # gdeval, which computes ERR, is made for grades up to 4
-        if largest > allowed:
-            raise UsageError(f"{measure.NAME} is for gains up to {allowed}; the judgments give gains up to {largest}")
 
 
 def _parse(name: str) -> Any:
@@ -208,19 +264,25 @@ def _parse(name: str) -> Any:
         raise UsageError(f"{name[:80]!r} is no measure; {_hint(name[:80])}{_LIST}") from error
     try:
         measure.validate_params()
+        # Measures of diversity need their cut-off, though ir-measures does not say so.
+        assert not by_subtopic(measure) or "cutoff" in measure.params or "cutoff" not in measure.SUPPORTED_PARAMS
         cut = measure.params.get("cutoff", 1)
         if not 1 <= cut < 2**31:
             raise UsageError(f"{name!r}: the cut-off must be from 1 to {2**31 - 1}, not {cut}")
+        if measure.params.get("rel", 1) < 1:
+            raise UsageError(f"{name!r}: the level of relevance must be 1 or more, not {measure.params['rel']}")
         level = measure.params.get("recall", 0.5)
         if not 0 <= level <= 1 or round(level, 2) != level:
             raise UsageError(f"{name!r}: the recall must be from 0 to 1 with at most two decimals, not {level}")
     except (AssertionError, TypeError) as error:
         raise UsageError(f"{name!r} is not complete or not possible: {_parameters(measure)}; {_LIST}") from error
-    computed = _computable(measure, (0, 1))
+    computed = make_plan(measure, _TRIAL).measure
+    if computed.NAME in _OF_JUDGMENTS:
+        return measure
     if not _pipeline.supports(computed):
         raise UsageError(f"{name!r} cannot be computed here{_providers(computed)}; {_LIST}")
     # What a library refuses is refused before anything expensive has run.
-    _calculate([computed], {"0": {"j0": 1, "j1": 0}}, {"0": {"j0": 2.0, "j1": 1.0}})
+    _calculate([computed], [ir_measures.Qrel("0", "j0", 1, part) for part in "12"], {"0": {"j0": 2.0, "j1": 1.0}})
     return measure
 
 

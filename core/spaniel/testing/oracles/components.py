@@ -34,12 +34,12 @@ class Grades:
         self.context = context
 
     @cached_property
-    def known(self) -> dict[str, dict[str, int]]:
+    def known(self) -> dict[str, dict[str, float]]:
         """Text of a query → contents of a document → grade; negative grades are 0."""
         dataset = FolderDataset(self.config.data, store=self.context.store)
         queries, qrels = dataset.queries(self.config.split), dataset.qrels(self.config.split)
         corpus = open_corpus(self.context, dataset.documents())
-        found: dict[str, dict[str, int]] = {}
+        found: dict[str, dict[str, float]] = {}
         for name, text in zip(queries.ids, queries.texts, strict=True):
             gains = qrels.gains(name)
             rows = corpus.rows(list(gains))
