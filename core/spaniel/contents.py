@@ -48,11 +48,11 @@ def open_array(where: Path, dtype: DTypeLike | Sequence[DTypeLike], shape: Seque
     try:
         with where.open("rb") as file:
             version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             found_shape, is_fortran, found = read(file)
             begin = file.tell()
             size = file.seek(0, 2)
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError, RecursionError, MemoryError, OverflowError) as error:
+    except Exception as error:  # damaged bytes raise whatever they reach in numpy's reading of headers
         raise ArtifactError(where, f"is damaged ({error}); remove the artifact and build it again") from error
     require(found in wanted and found.isnative, where, f"holds {found}, not {' or '.join(map(str, wanted))}")
     fits = len(found_shape) == len(shape) and all(
@@ -62,8 +62,6 @@ def open_array(where: Path, dtype: DTypeLike | Sequence[DTypeLike], shape: Seque
     require(fits, where, f"has shape {found_shape}, not ({described})")
     require(not is_fortran or len(shape) < 2, where, "is in the order of Fortran")
     require(size == begin + found.itemsize * math.prod(found_shape), where, "has another size than its header says")
-    if size == begin:
-        return np.empty(found_shape, found)
     return np.memmap(where, found, "r", begin, tuple(found_shape))
 
 

@@ -75,8 +75,13 @@ def _index_need(context: Context, bound: Bound, source: Need, name: str) -> Need
 
 
 def open_index(context: Context, indexer: Expression | str, source: Need, name: str = "") -> Index:
-    """Obtain an index and open it, once in a session."""
-    return open_needed(context, indexer, index_need(context, indexer, source, name))
+    """Obtain an index and open it, once in a session; see :func:`open_needed`.
+
+    Raises:
+        ArtifactError: it came from elsewhere, and does not hold as many documents as its source.
+    """
+    need = index_need(context, indexer, source, name)
+    return _open(context, indexer, need, source.recipe)
 
 
 def open_needed(context: Context, indexer: Expression | str, need: Need) -> Index:
@@ -87,11 +92,23 @@ def open_needed(context: Context, indexer: Expression | str, need: Need) -> Inde
     Raises:
         ArtifactError: it is damaged, or holds what it must not; see :meth:`spaniel.protocols.Indexer.check`.
     """
+    return _open(context, indexer, need, None)
+
+
+def _open(context: Context, indexer: Expression | str, need: Need, source: Recipe | None) -> Index:
     bound = context.bind("index", indexer)
     component: Indexer = context.make(bound)
-    opened: Index = context.open(
-        need, f"index {bound.digest}", lambda artifact: _open_checked(context, component, artifact)
-    )
+
+    def open_(artifact: Artifact) -> Index:
+        index = _open_checked(context, component, artifact)
+        if source is not None and not context.store.is_own(artifact):
+            documents = context.store.noted(source.address).get("documents", len(index))
+            if documents != len(index):
+                what = f"holds {len(index)} documents, and its source {documents}; remove it and build it again"
+                raise ArtifactError(artifact.path, what)
+        return index
+
+    opened: Index = context.open(need, f"index {bound.digest}", open_)
     return opened
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,24 +32,31 @@ class Sources:
             if source.is_dir():
                 files = _files_under(source)
                 names = [file.relative_to(source).as_posix() for file in files]
-                return digest_bytes(canonical_json(list(zip(names, self._digests(files), strict=True))))
+                return digest_bytes(canonical_json(list(zip(names, map(_found, self.digests(files)), strict=True))))
             if not source.is_file():
                 raise UsageError(f"there is no file or folder {source}")
-            return self._digests([source])[0]
+            return _found(self.digests([source])[0])
         except OSError as error:
             raise UsageError(f"{error.filename or source} cannot be read: {error.strerror}") from error
 
-    def _digests(self, files: list[Path]) -> list[str]:
-        keys = [str(file.resolve()) for file in files]
-        states = dict(zip(keys, map(state, files), strict=True))
-        known = {key: digest for key, (found, digest) in self._recall(keys).items() if found == states[key]}
+    def digests(self, files: Sequence[Path]) -> list[str | OSError]:
+        """Return the SHA-256 of each file, or why it cannot be read."""
+        keys: list[str | OSError] = []
+        states: dict[str, State] = {}
+        for file in files:
+            try:
+                key = str(file.resolve())
+                states[key] = state(file)
+                keys.append(key)
+            except OSError as error:
+                keys.append(error)
+        known: dict[str, str | OSError] = {}
+        known.update({key: digest for key, (found, digest) in self._recall([*states]).items() if found == states[key]})
         unread = [key for key in states if key not in known]
-        for key, digest in zip(unread, digest_files([Path(key) for key in unread]), strict=True):
-            if isinstance(digest, OSError):
-                raise digest
-            known[key] = digest
-        self._remember({key: (states[key], known[key]) for key in unread if is_settled(states[key])})
-        return [known[key] for key in keys]
+        known.update(zip(unread, digest_files([Path(key) for key in unread]), strict=True))
+        read = {key: (states[key], known[key]) for key in unread if is_settled(states[key])}
+        self._remember({key: (found, digest) for key, (found, digest) in read.items() if isinstance(digest, str)})
+        return [key if isinstance(key, OSError) else known[key] for key in keys]
 
     def _recall(self, keys: list[str]) -> dict[str, tuple[State, str]]:
         found = {key: self._memory[key] for key in keys if key in self._memory}
@@ -56,7 +64,7 @@ class Sources:
             try:
                 with closing(sqlite3.connect(self._database, timeout=30)) as known:
                     for key in keys:
-                        row = known.execute("SELECT state, digest FROM sources WHERE path = ?", (key,)).fetchone()
+                        row = known.execute("SELECT state, digest FROM sources WHERE path = ?", (_text(key),)).fetchone()
                         if row is not None:
                             found[key] = tuple(json.loads(row[0])), str(row[1])
             except (sqlite3.Error, ValueError, TypeError):
@@ -71,10 +79,21 @@ class Sources:
             self._database.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._database, timeout=30)) as known, known:
                 known.execute("CREATE TABLE IF NOT EXISTS sources (path TEXT PRIMARY KEY, state TEXT, digest TEXT)")
-                rows = [(key, json.dumps(found), digest) for key, (found, digest) in digests.items()]
+                rows = [(_text(key), json.dumps(found), digest) for key, (found, digest) in digests.items()]
                 known.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", rows)
         except (OSError, sqlite3.Error):
             return  # a store that cannot be written remembers in memory only
+
+
+def _found(digest: str | OSError) -> str:
+    if isinstance(digest, OSError):
+        raise digest
+    return digest
+
+
+def _text(path: str) -> str:
+    """Return a path as a database can hold it: names need not be UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _files_under(folder: Path) -> list[Path]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from spaniel.errors import ArtifactError, PluginError, UsageError
 from spaniel.store.artifact import MANIFEST, Artifact, FileEntry, read_manifest, render_manifest
@@ -114,6 +115,10 @@ class Store:
         if not self._stamps.checkers(artifact) & {_BUILT, _TRUSTED, by}:
             check(artifact)
             self._stamps.add_checker(artifact, by)
+
+    def noted(self, address: str) -> Mapping[str, Any]:
+        """Return what the builder of an artifact noted, nothing where it is not there; its files are not verified."""
+        return self._read(address).info if self.has(address) else {}
 
     def is_own(self, artifact: Artifact) -> bool:
         """Whether this store built an artifact, or its sender is trusted."""
@@ -312,6 +317,10 @@ class Store:
             UsageError: there is no such file or folder, or it cannot be read.
         """
         return self._sources.digest(path)
+
+    def digests_of(self, paths: Sequence[Path]) -> Sequence[str | OSError]:
+        """Return the digests of many files, as :meth:`digest_of` does, or why one cannot be read."""
+        return self._sources.digests(paths)
 
     # Places
 

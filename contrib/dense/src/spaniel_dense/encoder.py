@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import DenseVectors
+from spaniel.observe import loaded_property
 from spaniel_neural.prompted import PromptedEncoder
 
 from spaniel_dense.config import SentenceEncoderConfig
@@ -41,7 +41,7 @@ class SentenceEncoder(PromptedEncoder[Layout]):
         """Read what a folder says about its model."""
         return read_layout(folder)
 
-    @cached_property
+    @loaded_property
     def model(self) -> Model:
         """The model itself, loaded on first use."""
         if self.layout.is_plain:

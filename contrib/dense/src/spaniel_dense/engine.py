@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import Run, UsageError
+from spaniel import ArtifactError, Run, UsageError
+from spaniel.contents import require
 
 from spaniel_dense.flat import search_exactly
-from spaniel_dense.kept import Kept, keep, kept_in, open_kept
+from spaniel_dense.kept import Kept, check_kept, keep, kept_in, open_kept
 from spaniel_dense.selection import sort_best
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ class Engine(Protocol):
 
     def write(self, folder: Path) -> None:
         """Write what :meth:`read` reads."""
+        ...
+
+    def check(self, folder: Path, kept: Kept) -> None:
+        """Look through what :meth:`read` would read of an index from elsewhere.
+
+        Raises:
+            ArtifactError: it does not fit the vectors, or nobody can look through it.
+        """
         ...
 
     def read(self, folder: Path) -> None:
@@ -101,6 +110,17 @@ class EngineIndexer:
         index.fill(draft.progress(len(index), "vectors"))
         index.write(draft)
 
+    def check(self, artifact: Artifact) -> None:
+        """Look through the vectors, and through the engine's own files.
+
+        Raises:
+            ArtifactError: a number is out of bounds, or the engine's files cannot be looked through.
+        """
+        kept = check_kept(artifact)
+        if _has_engine(artifact):
+            require(len(kept) > 0, artifact.path, "holds an engine without vectors")
+            self.engine(kept.dimensions).check(artifact.path / _FOLDER, kept)
+
     def open(self, artifact: Artifact) -> EngineIndex:
         """Open an index.
 
@@ -108,7 +128,7 @@ class EngineIndexer:
             ArtifactError: it is damaged.
         """
         index = EngineIndex(open_kept(artifact), self.engine)
-        if any(name.startswith(f"{_FOLDER}/") for name in artifact.files):
+        if _has_engine(artifact):
             index.read(artifact.path)
         return index
 
@@ -212,6 +232,23 @@ class EngineIndex:
         """Open the engine in an index's folder."""
         self._engine = self._make(self.kept.dimensions)
         self._engine.read(folder / _FOLDER)
+
+
+def refuse(where: Path, name: str) -> None:
+    """Refuse an engine's file that was written elsewhere, and that its library would trust.
+
+    Raises:
+        ArtifactError: always.
+    """
+    raise ArtifactError(
+        where,
+        f"was written elsewhere, and {name} would trust whatever it holds: remove the index and build it here, or take it "
+        "by `spaniel store import --trust` if you know who made it",
+    )
+
+
+def _has_engine(artifact: Artifact) -> bool:
+    return any(name.startswith(f"{_FOLDER}/") for name in artifact.files)
 
 
 def unit_blocks(kept: Kept, numbers: int) -> Iterator[NDArray[np.float32]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError, UsageError
 
 from spaniel_dense.config import FaissConfig
-from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, sample, unit_blocks
+from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, refuse, sample, unit_blocks
 from spaniel_dense.kept import Kept
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ class Faiss:
         import faiss
 
         faiss.write_index(self.index, str(folder / _FILE))
+
+    def check(self, folder: Path, kept: Kept) -> None:
+        """Refuse faiss' own file: it has as many forms as there are factory strings, and is read as it is."""
+        refuse(folder / _FILE, "faiss")
 
     def read(self, folder: Path) -> None:
         """Open faiss' own file.

@@ -1,19 +1,13 @@
-"""Vectors and arrays in the folders of indexes."""
+"""Vectors in the folders of indexes."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from spaniel import ArtifactError
 from spaniel.data import Vectors, save_vectors
-
-if TYPE_CHECKING:
-    from spaniel.store import Artifact
 
 
 def link_vectors(source: Vectors, folder: Path) -> None:
@@ -33,22 +27,6 @@ def link_vectors(source: Vectors, folder: Path) -> None:
             os.link(path, target)
         except OSError:
             shutil.copyfile(path, target)
-
-
-def load_array(artifact: Artifact, name: str, length: int) -> NDArray[Any]:
-    """Open one of an artifact's arrays, memory-mapped.
-
-    Raises:
-        ArtifactError: it is damaged, or of another length.
-    """
-    where = artifact.file(name)
-    try:
-        found: NDArray[Any] = np.load(where, mmap_mode="r" if length else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(where, f"is damaged ({error}); remove the index and build it again") from error
-    if len(found) != length:
-        raise ArtifactError(where, f"holds {len(found)} entries for {length} vectors; build it again")
-    return found
 
 
 def _own_folder(vectors: Vectors) -> Path | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from spaniel import Run
 
 from spaniel_dense.checks import BLOCK
-from spaniel_dense.kept import Kept, keep, open_kept
+from spaniel_dense.kept import Kept, check_kept, keep, open_kept
 from spaniel_dense.kernels import multiply
 from spaniel_dense.selection import Best, room, sort_best
 
@@ -59,6 +59,14 @@ class FlatIndexer:
             UsageError: the source is something else, or a vector is not finite.
         """
         keep(source, draft, "flat")
+
+    def check(self, artifact: Artifact) -> None:
+        """Look through vectors, lengths and rows.
+
+        Raises:
+            ArtifactError: a number is out of bounds.
+        """
+        check_kept(artifact)
 
     def open(self, artifact: Artifact) -> FlatIndex:
         """Open an index, memory-mapped.

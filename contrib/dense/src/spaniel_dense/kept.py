@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import ArtifactError, UsageError
+from spaniel.contents import noted, open_array, require, require_distinct, require_range
 from spaniel.data import DenseVectors, VectorWriter, open_vectors
+from spaniel.data.vectors.folder import check_folder
 
 from spaniel_dense.checks import BLOCK, as_rows, blocks, checked_vectors, measure, reciprocal
-from spaniel_dense.files import link_vectors, load_array
+from spaniel_dense.files import link_vectors
 from spaniel_dense.kernels import score_pairs
 
 if TYPE_CHECKING:
@@ -270,9 +272,45 @@ def open_kept(artifact: Artifact) -> Kept:
     vectors = open_vectors(artifact.path / _FOLDER)
     if not isinstance(vectors, DenseVectors):
         raise ArtifactError(artifact.path, "holds no dense vectors; remove it and build it again")
-    lengths = load_array(artifact, _LENGTHS, len(vectors)) if _LENGTHS in artifact.files else None
-    rows = load_array(artifact, _ROWS, len(vectors)) if _ROWS in artifact.files else None
+    lengths, rows = (
+        open_array(artifact.path / name, dtype, [len(vectors)]) if name in artifact.files else None
+        for name, dtype in ((_LENGTHS, np.float32), (_ROWS, np.int32))
+    )
     return Kept(vectors, lengths, rows, artifact.info.get("longest"))
+
+
+def check_kept(artifact: Artifact) -> Kept:
+    """Open kept vectors that come from elsewhere, and look through all of their numbers.
+
+    Raises:
+        ArtifactError: they are not finite, not as many or as long as is noted, or a row is out of range or comes twice.
+    """
+    manifest = artifact.path / "manifest.json"
+    check_folder(artifact.path / _FOLDER)
+    kept, where = open_kept(artifact), artifact.path / _FOLDER / "values.npy"
+    vectors = DenseVectors(kept.segments[0].values, kept.metric)
+    try:
+        lengths = measure(checked_vectors(vectors, "this index"))
+    except UsageError as error:
+        raise ArtifactError(where, f"{error}; remove the artifact and build it again") from error
+    noted(artifact, "documents", len(vectors), len(vectors))
+    noted(artifact, "dimensions", kept.dimensions, kept.dimensions)
+    require(artifact.info.get("metric") == kept.metric, manifest, "notes another metric than that of the vectors")
+    longest, found = artifact.info.get("longest"), float(lengths.max(initial=0))
+    fits = type(longest) in (int, float) and abs(longest - found) <= _UNIT * found
+    require(fits, manifest, f"notes {str(longest)[:40]} as the length of the longest vector, which is {found}")
+    has_lengths = _LENGTHS in artifact.files
+    require(
+        has_lengths == _has_others(kept.metric, lengths), manifest, "has lengths of vectors that need none, or none"
+    )
+    if has_lengths:
+        told = open_array(artifact.path / _LENGTHS, np.float32, [len(vectors)])
+        fits = bool((abs(told - lengths) <= _UNIT * lengths).all())
+        require(fits, artifact.path / _LENGTHS, "holds other lengths than those of the vectors")
+    if _ROWS in artifact.files:
+        require_range(kept.rows, 0, 2**31 - 1, artifact.path / _ROWS)
+        require_distinct(kept.rows, artifact.path / _ROWS)
+    return kept
 
 
 def kept_in(draft: Draft) -> Kept:

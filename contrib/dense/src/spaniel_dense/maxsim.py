@@ -10,7 +10,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from spaniel import ArtifactError, Run, UsageError
+from spaniel.contents import noted, require
 from spaniel.data import MultiVectors, open_vectors
+from spaniel.data.vectors.folder import check_folder
 
 from spaniel_dense.files import link_vectors
 from spaniel_dense.selection import Best, room
@@ -62,6 +64,22 @@ class MaxSimIndexer:
             advance(len(block))
         link_vectors(source, draft.file(_FOLDER))
         draft.info.update(documents=len(source), vectors=len(source.values), dimensions=source.values.shape[1])
+
+    def check(self, artifact: Artifact) -> None:
+        """Look through offsets and vectors.
+
+        Raises:
+            ArtifactError: a number is out of bounds.
+        """
+        check_folder(artifact.path / _FOLDER)
+        vectors = self.open(artifact).vectors
+        require(vectors.metric in ("cosine", "dot"), artifact.path / _FOLDER, f"compares by {vectors.metric}")
+        for name, length in (
+            ("documents", len(vectors)),
+            ("vectors", len(vectors.values)),
+            ("dimensions", vectors.values.shape[1]),
+        ):
+            noted(artifact, name, length, length)
 
     def open(self, artifact: Artifact) -> MaxSimIndex:
         """Open an index, memory-mapped.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError
+from spaniel.contents import open_array, require_finite, require_range
 
 from spaniel_dense.config import QuantizedConfig
 from spaniel_dense.engine import EngineIndexer, unit_blocks
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 GROUP = 64
 """Queries that one thread scans a block of codes for before it goes on to the next block."""
+_LARGEST = 1e19
+"""No number of a vector is above it, see :func:`spaniel_dense.checks.measure`."""
 _ALL = np.empty(0, bool)
 
 
@@ -99,7 +101,16 @@ class Bytes:
 
     def read(self, folder: Path) -> None:
         """Map the codes."""
-        self.codes, self.scale = _load(folder / "codes.npy"), np.array(_load(folder / "scale.npy"))
+        dimensions = self.codes.shape[1]
+        self.codes = open_array(folder / "codes.npy", np.int8, [None, dimensions])
+        self.scale = np.array(open_array(folder / "scale.npy", np.float32, [dimensions]))
+
+    def check(self, folder: Path, kept: Kept) -> None:
+        """Look through codes and scales: sums of products stay below 2**31 where no code is -128."""
+        self.read(folder)
+        codes = open_array(folder / "codes.npy", np.int8, [len(kept.rows), kept.dimensions])
+        require_range(codes, -127, 127, folder / "codes.npy")
+        require_range(self.scale, float(np.finfo(np.float32).tiny) / 127, _LARGEST, folder / "scale.npy")
 
 
 class Bits:
@@ -148,7 +159,14 @@ class Bits:
 
     def read(self, folder: Path) -> None:
         """Map the signs."""
-        self.words, self.mean = _load(folder / "words.npy"), np.array(_load(folder / "mean.npy"))
+        self.words = open_array(folder / "words.npy", np.uint64, [None, self.words.shape[1]])
+        self.mean = np.array(open_array(folder / "mean.npy", np.float32, [len(self.mean)]))
+
+    def check(self, folder: Path, kept: Kept) -> None:
+        """Look through signs and means."""
+        self.read(folder)
+        open_array(folder / "words.npy", np.uint64, [len(kept.rows), self.words.shape[1]])
+        require_finite(self.mean, folder / "mean.npy")
 
 
 def _in_threads(scan: Callable[[slice, NDArray[np.int64]], None], queries: int, wanted: int) -> NDArray[np.int64]:
@@ -162,12 +180,4 @@ def _in_threads(scan: Callable[[slice, NDArray[np.int64]], None], queries: int, 
     else:
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda part: scan(part, found[part]), parts))
-    return found
-
-
-def _load(where: Path) -> NDArray[np.generic]:
-    try:
-        found: NDArray[np.generic] = np.load(where, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ArtifactError(where, f"is damaged ({error}); remove the index and build it again") from error
     return found

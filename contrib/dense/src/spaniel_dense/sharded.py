@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import ArtifactError, Run
+from spaniel import Run
+from spaniel.contents import noted, require
 from spaniel.data import DenseVectors
 from spaniel.indexing import merge_runs
 from spaniel.store import Artifact, Draft
@@ -79,16 +80,31 @@ class ShardedIndexer:
             self.inner.build(vectors[number :: self.config.shards], cast(Draft, part))
         draft.info.update(documents=len(vectors), shards=[part.info for part in parts])
 
+    def check(self, artifact: Artifact) -> None:
+        """Have every shard looked through.
+
+        Raises:
+            ArtifactError: a number is out of bounds.
+        """
+        parts = self._parts(artifact)
+        for part in parts:
+            self.inner.check(part)
+        counts = [noted(part, "documents") for part in parts]
+        noted(artifact, "documents", sum(counts), sum(counts))
+
     def open(self, artifact: Artifact) -> ShardedIndex:
         """Open all shards.
 
         Raises:
             ArtifactError: one is damaged.
         """
-        shards = artifact.info.get("shards")
-        if not isinstance(shards, list):
-            raise ArtifactError(artifact.path, "holds no shards; remove it and build it again")
-        return ShardedIndex([self.inner.open(part_of(artifact, number)) for number in range(len(shards))])
+        return ShardedIndex([self.inner.open(part) for part in self._parts(artifact)])
+
+    def _parts(self, artifact: Artifact) -> list[Artifact]:
+        shards, count = artifact.info.get("shards"), self.config.shards
+        fits = isinstance(shards, list) and len(shards) == count and all(isinstance(shard, dict) for shard in shards)
+        require(fits, artifact.path / "manifest.json", f"does not note {count} shards")
+        return [part_of(artifact, number) for number in range(count)]
 
 
 class ShardedIndex:
@@ -106,7 +122,8 @@ class ShardedIndex:
         runs = []
         for number, shard in enumerate(self.shards):
             found = shard.search(queries, k) if allowed is None else shard.search(queries, k, allowed[number::count])
-            runs.append(Run(found.offsets, found.rows * np.int32(count) + np.int32(number), found.scores))
+            rows = found.rows.astype(np.int64) * count + number
+            runs.append(Run.build(found.offsets, rows, found.scores))
         return merge_runs(runs, k)
 
     def add(self, source: Any, rows: NDArray[Any]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError
 
 from spaniel_dense.config import UsearchConfig
-from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, unit_blocks
+from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, refuse, unit_blocks
 from spaniel_dense.kept import Kept
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ class Usearch:
         """Write usearch's own file, and the scale."""
         self.index.save(folder / _FILE)
         np.save(folder / "scale.npy", self.scale, allow_pickle=False)
+
+    def check(self, folder: Path, kept: Kept) -> None:
+        """Refuse usearch's own file: the graph in it is followed as it is."""
+        refuse(folder / _FILE, "usearch")
 
     def read(self, folder: Path) -> None:
         """Map usearch's own file.

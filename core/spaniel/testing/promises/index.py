@@ -16,12 +16,11 @@ from spaniel.indexing import index_need, open_index
 from spaniel.store import Store
 from spaniel.testing.case import Case, expect, expect_close, expect_close_runs, expect_same_run
 from spaniel.testing.collections import VARIANTS, collection
-from spaniel.testing.promises import living
-from spaniel.testing.promises.sources import Source, clustered, sources, true_scores
+from spaniel.testing.promises import hostile, living
+from spaniel.testing.promises.sources import CLUSTERED, Source, clustered, sources, true_scores
 
 _K = 10
 _UNSAFE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".ckpt", ".dill")
-_CLUSTERED = ("dense", "sparse", "multi-vector")
 
 
 def _search(case: Case, context: Context, source: Source, k: int = _K) -> Run:
@@ -151,7 +150,7 @@ def finds_the_best(case: Case) -> None:
     """Of clustered vectors it finds at least the share of the true best that it states, with their true scores."""
     stated = recall_of(case)
     for form in case.registered.component.takes:
-        if form not in _CLUSTERED:
+        if form not in CLUSTERED:
             continue
         source = clustered(form)
         context = case.context("clustered")
@@ -175,7 +174,7 @@ def filters_rows(case: Case) -> None:
     if not case.make(case.context()).can_filter:
         return
     exact = recall_of(case) == 1
-    for source in [*sources(case), *(clustered(t) for t in case.registered.component.takes if t in _CLUSTERED)]:
+    for source in [*sources(case), *(clustered(t) for t in case.registered.component.takes if t in CLUSTERED)]:
         index = open_index(case.context("filters"), case.expression, source.need, source.name)
         everything = index.search(source.queries, source.size)
         rng = np.random.default_rng(3)
@@ -226,5 +225,6 @@ PROMISES = {
     "damage is found": damage_is_found,
     "holds no code": holds_no_code,
     "refuses other queries": refuses_other_queries,
+    **hostile.PROMISES,
     **living.PROMISES,
 }

@@ -16,6 +16,8 @@ from spaniel.testing.collections import collection
 ROWS = 60
 MANY = 2500
 """Documents of the clustered vectors, more than any index takes for few."""
+CLUSTERED = ("dense", "sparse", "multi-vector")
+"""Forms of vectors that can be clustered; binary ones have no score that all indexes of them share."""
 _CLUSTERS = 40
 
 
@@ -121,7 +123,6 @@ _AROUND: Mapping[str, Callable[[np.random.Generator, NDArray[np.int64]], Vectors
     "sparse": _around_sparse,
     "multi-vector": _around_multi,
 }
-"""Binary vectors have no score that all indexes of them share."""
 
 
 def _sparse(rng: np.random.Generator, rows: int) -> Vectors:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import ArtifactError
-from spaniel_dense.files import load_array
+from spaniel.contents import noted, open_array, require, require_distinct
 from spaniel_dense.flat import FlatIndex, FlatIndexer
-from spaniel_dense.kept import Kept, keep, kept_in, open_kept
+from spaniel_dense.kept import Kept, check_kept, keep, kept_in, open_kept
 
 from spaniel_anncur.anchors import choose_anchors
 
@@ -48,6 +48,17 @@ class CurIndexer(FlatIndexer):
         np.save(draft.file(_ANCHORS), kept.rows[chosen], allow_pickle=False)
         draft.info["anchors"] = len(chosen)
 
+    def check(self, artifact: Artifact) -> None:
+        """Look through vectors and anchors, which are rows of theirs.
+
+        Raises:
+            ArtifactError: a number is out of bounds.
+        """
+        kept, where = check_kept(artifact), artifact.file(_ANCHORS)
+        anchors = open_array(where, np.int32, [noted(artifact, "anchors")])
+        require_distinct(anchors, where)
+        require(bool(np.isin(anchors, kept.rows).all()), where, "holds an anchor that is no row")
+
     def open(self, artifact: Artifact) -> CurIndex:
         """Open an index, memory-mapped.
 
@@ -57,7 +68,7 @@ class CurIndexer(FlatIndexer):
         count = artifact.info.get("anchors")
         if not isinstance(count, int):
             raise ArtifactError(artifact.path, "holds no anchors; remove it and build it again")
-        return CurIndex(open_kept(artifact), load_array(artifact, _ANCHORS, count))
+        return CurIndex(open_kept(artifact), open_array(artifact.file(_ANCHORS), np.int32, [count]))
 
 
 class CurIndex(FlatIndex):
