@@ -151,9 +151,14 @@ def places(pipeline: Pipeline, runs: Sequence[Run], row: int) -> tuple[Place, ..
     return tuple(made)
 
 
+def scoring_stage(pipeline: Pipeline) -> int:
+    """Return the position of the last stage that scores: cuts do not."""
+    return max(at for at, bound in enumerate(pipeline.stages) if bound.registered.full_name != _CUT)
+
+
 def _chosen_stage(pipeline: Pipeline, stage: int | None) -> int:
     if stage is None:
-        return max(at for at, bound in enumerate(pipeline.stages) if bound.registered.full_name != _CUT)
+        return scoring_stage(pipeline)
     if not 1 <= stage <= len(pipeline.stages):
         raise UsageError(f"stage {stage}: `{pipeline.expression}` has the stages 1 to {len(pipeline.stages)}")
     if pipeline.stages[stage - 1].registered.full_name == _CUT:

@@ -76,8 +76,8 @@ class FusionParts:
                 score, note = self._normalised(target, normalised, row)
                 score, note = weight * score, f"{weight:g} × {note}"
             children: tuple[Contribution, ...] = ()
-            if len(place) and isinstance(inner, str):
-                note += f"; {inner}"
+            if isinstance(inner, str):
+                note += f"; {inner}" if len(place) else ""
             elif len(place):
                 children = inner[at].parts()
                 note += f"; its own score {inner[at].score:.4f}"

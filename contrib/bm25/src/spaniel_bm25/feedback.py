@@ -104,9 +104,8 @@ class TermFeedback(ABC):
     def expanded(self, queries: Queries, corpus: Corpus, run: Run | None) -> Weighted:
         """Return the expanded queries; their tokens come by descending weight."""
         bags, _, _, (own, fed) = self._expanded(queries, corpus, run)
-        groups, terms, weights = add_up(
-            *(np.concatenate(pair) for pair in zip(own, fed, strict=True)), len(bags.vocabulary)
-        )
+        owners, found, amounts = (np.concatenate(pair) for pair in zip(own, fed, strict=True))
+        groups, terms, weights = add_up(owners, found, amounts, len(bags.vocabulary))
         order = np.lexsort((terms, -weights, groups))
         order = order[weights[order] > 0]
         offsets = np.searchsorted(groups[order], np.arange(len(queries) + 1)).astype(np.int64)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spaniel.explanation import Side
+    from spaniel.explanation import Side, Spot
     from spaniel_text.protocol import Analyzer
 
 
@@ -35,7 +35,7 @@ class Places:
             at += len(part)
         return made
 
-    def spots(self, tokens: tuple[str, ...], side: Side) -> tuple[tuple[Side, int, int], ...]:
+    def spots(self, tokens: tuple[str, ...], side: Side) -> tuple[Spot, ...]:
         """Return every place in which tokens follow each other."""
         size = len(tokens)
         starts = (at for at in range(len(self.tokens) - size + 1) if tuple(self.tokens[at : at + size]) == tokens)

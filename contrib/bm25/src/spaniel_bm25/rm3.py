@@ -58,7 +58,7 @@ class Rm3(TermFeedback):
 
     def _usable(self, bags: Bags, index: LexicalIndex) -> NDArray[np.bool_]:
         """Return which tokens may expand a query."""
-        common = index.document_frequencies(bags.vocabulary) > self.config.max_share * len(index)
+        common: NDArray[np.bool_] = index.document_frequencies(bags.vocabulary) > self.config.max_share * len(index)
         if not self.config.plain_terms:
             return ~common
         plain = np.fromiter((_PLAIN.fullmatch(token) is not None for token in bags.vocabulary), bool, len(common))

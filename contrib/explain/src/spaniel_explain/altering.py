@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import Contribution, Corpus, Document, Explanation, UsageError
+from spaniel import Contribution, Corpus, Document, Explanation, Run, UsageError
 
 from spaniel_explain.config import UnitConfig
 from spaniel_explain.scoring import Scores, TextScorer, scorer_of
@@ -36,12 +36,22 @@ class Altering(ABC):
         return scorer is not None and self.config.side in scorer.sides
 
     def explain(self, target: Any, query: str, rows: Sequence[int], corpus: Corpus) -> Sequence[Explanation]:
-        """Explain the scores of documents for a query.
+        """Explain the scores of documents for a query, of a stage that begins a pipeline or needs no earlier run.
 
         Raises:
             UsageError: the target does not score altered texts on this side.
         """
-        scorer = scorer_of(self.context, target)
+        return self.explain_behind(target, query, rows, corpus, None)
+
+    def explain_behind(
+        self, target: Any, query: str, rows: Sequence[int], corpus: Corpus, run: Run | None
+    ) -> Sequence[Explanation]:
+        """Explain them behind an earlier run, which stays as it is whatever is left out of the texts.
+
+        Raises:
+            UsageError: the target does not score altered texts on this side.
+        """
+        scorer = scorer_of(self.context, target, run)
         if scorer is None or self.config.side not in scorer.sides:
             raise UsageError(
                 f"`{self.name}` asks for the score of altered texts, and {type(target).__name__} has none on the "
@@ -49,6 +59,16 @@ class Altering(ABC):
             )
         if not len(rows):
             return []
+        scored = [row for row in rows if not scorer.lacks(row)]
+        made = dict(zip(scored, self._of_scored(scorer, query, scored, corpus), strict=True)) if scored else {}
+        nothing = {
+            row: Explanation(self.name, self.name, query, name, 0.0, (), 0.0, self._parameters())
+            for row, name in zip(rows, corpus.ids(rows), strict=True)
+            if row not in made
+        }
+        return [made[row] if row in made else nothing[row] for row in rows]
+
+    def _of_scored(self, scorer: TextScorer, query: str, rows: Sequence[int], corpus: Corpus) -> list[Explanation]:
         documents = corpus.documents(rows)
         if self.config.side == "query":
             units = cut(query, self.config.unit, self.config.size)
@@ -56,8 +76,11 @@ class Altering(ABC):
             return self._explained(worth, query, query, units, documents)
         made: list[Explanation] = []
         for document in documents:
-            made += self._of_document(scorer, query, document)
+            made += self._of_document(scorer, query, document, corpus)
         return made
+
+    def _parameters(self) -> dict[str, Any]:
+        return {name: value for name, value in self.config.model_dump().items() if name != "size"}
 
     @abstractmethod
     def values(self, worth: Worth, parts: int, name: str) -> tuple[Scores, Scores, list[str]]:
@@ -69,12 +92,12 @@ class Altering(ABC):
             name: of the random stream.
         """
 
-    def _of_document(self, scorer: TextScorer, query: str, document: Document) -> list[Explanation]:
+    def _of_document(self, scorer: TextScorer, query: str, document: Document, corpus: Corpus) -> list[Explanation]:
         text = document.contents
         units = cut(text, self.config.unit, self.config.size)
 
         def score(masks: NDArray[np.bool_]) -> Scores:
-            return scorer.vary_document(query, document, keep(text, units, masks))[:, None]
+            return scorer.vary_document(query, document, keep(text, units, masks), corpus)[:, None]
 
         return self._explained(_remembered(score), query, text, units, [document])
 
@@ -97,8 +120,11 @@ class Altering(ABC):
             score = float(full[column])
             rest = score - sum(part.score for part in parts)
             remainder = 0.0 if abs(rest) < 1e-9 * max(1.0, abs(score)) else rest
-            shown = {name: value for name, value in self.config.model_dump().items() if name != "size"}
-            made.append(Explanation(self.name, self.name, query, document.id, score, tuple(parts), remainder, shown))
+            made.append(
+                Explanation(
+                    self.name, self.name, query, document.id, score, tuple(parts), remainder, self._parameters()
+                )
+            )
         return made
 
 

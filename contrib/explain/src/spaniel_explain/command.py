@@ -11,6 +11,8 @@ from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.collections import find_dataset
 from spaniel.data import OnError
+from spaniel.explain import scoring_stage
+from spaniel.pipeline import Pipeline
 from spaniel.system import open_task
 
 _HEADS = {
@@ -82,14 +84,17 @@ def faithfulness(
         raise UsageError("an explainer is given twice")
     with running(state, **settings) as context:
         pipeline = context.pipeline(expression)
-        scoring = [bound for bound in pipeline.stages if bound.registered.full_name != "spaniel/cut"]
-        prepared = prepare(context, scoring[-1], explainers, side)
+        at = scoring_stage(pipeline)
+        target = pipeline.stages[at]
+        prepared = prepare(context, target, explainers, side)
         task = open_task(context, find_dataset(context, data, on_error), split)
         drawn = sorted(context.rng("faithfulness", "queries").permutation(len(task.queries))[:count].tolist())
         queries = task.queries.select(drawn)
         run = context.run(pipeline, queries, task.corpus).cut(documents)
+        first = Pipeline(pipeline.expression, pipeline.stages[:at])
+        before = context.run(first, queries, task.corpus) if at else None
         subjects = [
-            Subject(queries.texts[owner], row, task.corpus)
+            Subject(queries.texts[owner], row, task.corpus, None if before is None else before.select([owner]))
             for owner, row in zip(run.owners.tolist(), run.rows.tolist(), strict=True)
         ]
         if not subjects:
@@ -103,7 +108,7 @@ def faithfulness(
         print_json({**about, **report.to_json(seed)})
         return
     left_out = f", {report.left_out} left out" if report.left_out else ""
-    click.echo(f"{scoring[-1].expression} on {data}: {report.pairs} pairs{left_out}, words of the {side}")
+    click.echo(f"{target.expression} on {data}: {report.pairs} pairs{left_out}, words of the {side}")
     rows = [
         [name, *(_cell(report.summary(measure, row, seed), measure) for measure in MEASURES)]
         for row, name in enumerate(report.names)

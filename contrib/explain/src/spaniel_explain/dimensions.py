@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class VectorDimensions:
     """An inner product is the sum of the products of dimensions, exactly."""
 
+    exact = True
+
     def __init__(self, config: DimensionsConfig, context: Context) -> None:
         self.config = config
         self.context = context

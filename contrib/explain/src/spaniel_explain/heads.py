@@ -12,7 +12,7 @@ from spaniel_neural.walking import walk
 from torch import Tensor
 
 from spaniel_explain.config import HeadConfig
-from spaniel_explain.reading import Reading, can_read, read
+from spaniel_explain.reading import Reading, can_read, check_score, read
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -40,9 +40,10 @@ class HeadGradients:
             UsageError: the target's score cannot be differentiated, or its architecture is unknown.
         """
         made = []
-        for document in corpus.documents(rows):
+        for row, document in zip(rows, corpus.documents(rows), strict=True):
             reading = read(self.context, target, query, document, self.config.side)
             score, layers = self._layers(reading)
+            check_score(self.context, score, target, query, row, corpus, "head-gradients")
             self.context.count("model calls", 1)
             parts = tuple(_layer(number, heads.tolist()) for number, heads in enumerate(layers, 1))
             remainder = score - sum(part.score for part in parts)

@@ -15,8 +15,7 @@ from torch import Tensor
 from spaniel_explain.config import GradientConfig
 from spaniel_explain.pooling import pooled
 from spaniel_explain.quadrature import nodes
-from spaniel_explain.reading import APART, Reading, can_read, read
-from spaniel_explain.scoring import scorer_of
+from spaniel_explain.reading import Reading, can_read, check_score, read
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -49,7 +48,7 @@ class Gradients(ABC):
             side = self.config.side
             reading = read(self.context, target, query, document, side)
             score, values, baseline = self.attribute(reading)
-            self._check(score, target, query, row, corpus)
+            check_score(self.context, score, target, query, row, corpus, self.name)
             made.append(self._explained(query, document, reading, score, values, baseline))
         return made
 
@@ -78,16 +77,6 @@ class Gradients(ABC):
         remainder = score - sum(part.score for part in parts)
         parameters = self.config.model_dump()
         return Explanation(self.name, self.name, query, document.id, score, tuple(parts), remainder, parameters)
-
-    def _check(self, score: float, target: Any, query: str, row: int, corpus: Corpus) -> None:
-        scorer = scorer_of(self.context, target)
-        assert scorer is not None  # what can be read has a score
-        own = float(scorer.vary_query([query], [row], corpus)[0, 0])
-        if abs(own - score) > APART * max(1.0, abs(own)):
-            raise UsageError(
-                f"`{self.name}` finds the score {score:.4f} where {type(target).__name__} gives {own:.4f}: "
-                "its model is not read as it reads; explain it by occlusion or shapley"
-            )
 
     def gradient(self, reading: Reading, points: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores, ``(points,)``, and their gradients, as ``points``, ``(points, tokens, dimensions)``."""

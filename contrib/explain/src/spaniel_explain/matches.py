@@ -22,6 +22,8 @@ class MaxSimMatches:
     (Khattab and Zaharia, 2020, equation 3.) So it is explained exactly. Of several best tokens the first counts.
     """
 
+    exact = True
+
     def __init__(self, config: None, context: Context) -> None:
         self.context = context
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
-from spaniel import Corpus, Document, Explanation, Stage, UsageError
+from spaniel import Corpus, Document, Explanation, Run, Stage, UsageError
 from spaniel.evaluation.statistics import bootstrap_intervals
-from spaniel.explain import can_explain
+from spaniel.explain import can_explain, explain_target
 from spaniel.explanation.shading import placed
 
 from spaniel_explain import faithfulness as measures
@@ -102,11 +102,12 @@ def _as_json(found: tuple[float, float, float] | None) -> dict[str, float] | Non
 
 
 class Subject(NamedTuple):
-    """A pair that is explained: a query and a row of a corpus."""
+    """A pair that is explained: a query and a row of a corpus, and the query's list before the stage, if any."""
 
     query: str
     row: int
     corpus: Corpus
+    run: Run | None = None
 
     @property
     def document(self) -> Document:
@@ -118,20 +119,27 @@ class Subject(NamedTuple):
         return self.query if side == "query" else self.document.contents
 
     def altered(self, side: str, text: str) -> Subject:
-        """Return the pair with another text on one side."""
+        """Return the pair with another text on one side; the list before the stage stays as it is."""
         if side == "query":
             return self._replace(query=text)
         changed = self.document._replace(title="", text=text)
-        return Subject(self.query, 0, Corpus.from_documents([changed]))
+        if self.run is None:
+            return Subject(self.query, 0, Corpus.from_documents([changed]))
+        listed = np.unique([*self.run.rows.tolist(), self.row])
+        documents = [changed if d.id == changed.id else d for d in self.corpus.documents(listed)]
+        corpus = Corpus.from_documents(documents)
+        rows = corpus.rows([document.id for document in documents])
+        run = Run.build(self.run.offsets, rows[np.searchsorted(listed, self.run.rows)], self.run.scores)
+        return Subject(self.query, int(rows[np.searchsorted(listed, self.row)]), corpus, run)
 
 
 Explain = Callable[[Subject], Explanation]
 
 
 class Prepared(NamedTuple):
-    """What gives scores to altered texts, and the explainers by their expressions."""
+    """What gives scores to altered texts of a pair, and the explainers by their expressions."""
 
-    scorer: TextScorer
+    scorer: Callable[[Subject], TextScorer]
     explainers: Mapping[str, Explain]
 
 
@@ -148,7 +156,11 @@ def prepare(context: Context, target: Bound, explainers: Sequence[str], side: st
             f"`{target.expression}` gives no score to altered texts on the {side}'s side, by which explanations "
             "could be measured"
         )
-    return Prepared(scorer, {name: _explainer(context, name, target, side) for name in explainers})
+
+    def score_of(subject: Subject) -> TextScorer:
+        return cast("TextScorer", scorer_of(context, thing, subject.run))
+
+    return Prepared(score_of, {name: _explainer(context, name, target, side) for name in explainers})
 
 
 def measure(context: Context, prepared: Prepared, subjects: Sequence[Subject], plan: Plan) -> Report:
@@ -186,8 +198,7 @@ def _explainer(context: Context, name: str, target: Bound, side: str) -> Explain
         raise UsageError(f"`{name}` does not explain `{target.expression}`")
 
     def explain(subject: Subject) -> Explanation:
-        explanation: Explanation = component.explain(thing, subject.query, [subject.row], subject.corpus)[0]
-        return explanation
+        return explain_target(component, thing, subject.query, [subject.row], subject.corpus, subject.run)[0]
 
     return explain
 
@@ -211,7 +222,7 @@ def _measure_pair(context: Context, prepared: Prepared, subject: Subject, plan: 
     units = words(text)
     if len(units) < 2:
         return None
-    worth = _worth(prepared.scorer, subject, text, units, plan.side)
+    worth = _worth(prepared.scorer(subject), subject, text, units, plan.side)
     ends = measures.spread(worth, len(units))
     if ends is None:
         return None
@@ -261,7 +272,7 @@ def _worth(scorer: TextScorer, subject: Subject, text: str, units: Sequence[Unit
         texts = keep(text, units, masks)
         if side == "query":
             return scorer.vary_query(texts, [subject.row], subject.corpus)[:, 0]
-        return scorer.vary_document(subject.query, subject.document, texts)
+        return scorer.vary_document(subject.query, subject.document, texts, subject.corpus)
 
     return worth
 
@@ -272,16 +283,15 @@ def importances_of(explanation: Explanation, units: Sequence[Unit], side: str) -
     Raises:
         UsageError: it says nothing of this side's words.
     """
-    parts = [part for part in placed(explanation.contributions, side) if part.span is not None]
-    if not parts:
+    marks = list(placed(explanation.contributions, side))
+    if not marks:
         raise UsageError(
             f"`{explanation.explainer}` points at no words of the {side}: choose another --side, or another explainer"
         )
     starts, ends = (np.array([getattr(unit, name) for unit in units]) for name in ("start", "end"))
     total = np.zeros(len(units))
-    for part in parts:
-        first, last = part.span or (0, 0)
-        common = np.clip(np.minimum(ends, last) - np.maximum(starts, first), 0, None)
+    for mark in marks:
+        common = np.clip(np.minimum(ends, mark.end) - np.maximum(starts, mark.start), 0, None)
         if common.sum():
-            total += part.score * common / common.sum()
+            total += mark.score * common / common.sum()
     return total

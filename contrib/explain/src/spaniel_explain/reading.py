@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from spaniel import Document, UsageError
+from spaniel import Corpus, Document, UsageError
 from spaniel_neural.loading import Transformer
 from spaniel_neural.pooling import pool
 from torch import Tensor
@@ -73,9 +73,10 @@ class Reading:
 
 def can_read(context: Context, target: Any) -> bool:
     """Return whether a stage's model may be read; loads none."""
-    if isinstance(scorer_of(context, target), Pairs):
+    scorer = scorer_of(context, target)
+    if isinstance(scorer, Pairs):
         return hasattr(type(target), "layout") and hasattr(type(target), "model")
-    found = encoder_of(context, target)
+    found = encoder_of(context, target) if isinstance(scorer, Encoded) else None
     if found is None or found[1] not in ("dense", "sparse"):
         return False
     encoder = type(context.create("encode", found[0]))
@@ -95,6 +96,22 @@ def read(context: Context, target: Any, query: str, document: Document, side: Ro
         return _of_encoder(scorer, query, document, side)
     _check_plain(target)
     return _of_pair(target.model, query, document)
+
+
+def check_score(context: Context, score: float, target: Any, query: str, row: int, corpus: Corpus, name: str) -> None:
+    """Hold the score of a reading against the component's own.
+
+    Raises:
+        UsageError: they are apart: the model is read otherwise than it scores.
+    """
+    scorer = scorer_of(context, target)
+    assert scorer is not None  # what can be read has a score
+    own = float(scorer.vary_query([query], [row], corpus)[0, 0])
+    if abs(own - score) > APART * max(1.0, abs(own)):
+        raise UsageError(
+            f"`{name}` finds the score {score:.4f} where {type(target).__name__} gives {own:.4f}: "
+            "its model is not read as it reads; explain it by occlusion or shapley"
+        )
 
 
 def _check_plain(component: Any) -> None:

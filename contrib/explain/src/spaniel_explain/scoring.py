@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import Corpus, Document, Queries, UsageError
+from spaniel import Corpus, Document, Queries, Run, UsageError
 from spaniel.config import Config, references
-from spaniel.protocols import Retriever, Scorer
+from spaniel.protocols import Reranker, Retriever, RowScorer, Scorer
 
 if TYPE_CHECKING:
     from spaniel import Context, Expression
@@ -22,7 +22,7 @@ COMPARED = ("dense", "sparse", "multi-vector")
 
 
 class TextScorer(Protocol):
-    """The score of a stage as a function of the texts.
+    """The score of a stage as a function of the texts; what stood before the stage stays as it is.
 
     Attributes:
         sides: the texts that may be altered.
@@ -30,16 +30,34 @@ class TextScorer(Protocol):
 
     sides: tuple[str, ...]
 
+    def lacks(self, row: int) -> bool:
+        """Return whether the stage has no score for a document, whatever the texts are."""
+        ...
+
     def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
         """Score every query with every document: ``(queries, rows)``."""
         ...
 
-    def vary_document(self, query: str, document: Document, texts: Sequence[str]) -> Scores:
-        """Score a query with one document's altered contents: ``(texts,)``."""
+    def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
+        """Score a query with altered contents of one document of the corpus: ``(texts,)``."""
         ...
 
 
-class Pairs:
+class _Scores:
+    """Scores of any document."""
+
+    sides: tuple[str, ...] = ("query",)
+
+    def lacks(self, row: int) -> bool:
+        """Return that any document has a score."""
+        return False
+
+    def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
+        """Refuse: nobody knows what an index would say of altered documents."""
+        raise UsageError("an index does not say what altered documents score: alter the query, as in side=query")
+
+
+class Pairs(_Scores):
     """Scores of a pointwise reranker: its own, not weighed against an earlier stage."""
 
     sides: tuple[str, ...] = ("query", "document")
@@ -53,7 +71,7 @@ class Pairs:
         asked = [query for query in queries for _ in texts]
         return self._score(asked, texts * len(queries)).reshape(len(queries), len(texts))
 
-    def vary_document(self, query: str, document: Document, texts: Sequence[str]) -> Scores:
+    def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
         """Score a query with altered contents."""
         return self._score([query] * len(texts), texts)
 
@@ -64,7 +82,7 @@ class Pairs:
         return np.asarray(scorer.score(queries, texts), np.float64)
 
 
-class Encoded:
+class Encoded(_Scores):
     """Similarities of what an encoder makes of both texts."""
 
     sides: tuple[str, ...] = ("query", "document")
@@ -90,45 +108,123 @@ class Encoded:
         """Score every query with every document."""
         return similarities(self.queries(queries), self.documents(corpus.documents(rows)))
 
-    def vary_document(self, query: str, document: Document, texts: Sequence[str]) -> Scores:
+    def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
         """Score a query with altered contents."""
         altered = [document._replace(title="", text=text) for text in texts]
         scores: Scores = similarities(self.queries([query]), self.documents(altered))[0]
         return scores
 
 
-class Listed:
-    """Scores that a retriever gives to altered queries; a document that one does not find scores 0."""
+class Rows(_Scores):
+    """Scores that a retriever gives to the documents that are explained, without a search."""
 
-    sides: tuple[str, ...] = ("query",)
-
-    def __init__(self, target: Retriever, context: Context) -> None:
-        self.target, self.context = target, context
+    def __init__(self, target: Any, context: Context, run: Run | None) -> None:
+        self.target, self.context, self.run = target, context, run
 
     def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
         """Score every query with every document."""
-        for need in self.target.needs(corpus.need):
-            self.context.obtain(need)
-        run = self.target.retrieve(Queries.from_lists([f"q{i}" for i in range(len(queries))], queries), corpus, None)
-        scores = np.zeros((len(queries), len(rows)))
-        for column, row in enumerate(rows):
-            found = np.flatnonzero(run.rows == row)
-            scores[run.owners[found], column] = run.scores[found]
-        return scores
-
-    def vary_document(self, query: str, document: Document, texts: Sequence[str]) -> Scores:
-        """Refuse: nobody knows what an index would say of altered documents."""
-        raise UsageError("an index does not say what altered documents score: alter the query, as in side=query")
+        asked, run = _asked(self.target, self.context, queries, corpus, self.run)
+        return np.asarray(self.target.score_rows(asked, rows, corpus, run), np.float64)
 
 
-def scorer_of(context: Context, target: Any) -> TextScorer | None:
-    """Return the score of a stage as a function of the texts, or ``None`` where it has none; loads no model."""
+class Listed(Rows):
+    """Scores in the lists that a retriever makes of altered queries, as long as it can make them; others are 0.
+
+    A fusion keeps the lists that it fuses: their lengths are part of its score.
+    """
+
+    def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
+        """Score every query with every document."""
+        asked, run = _asked(self.target, self.context, queries, corpus, self.run)
+        return _found(_uncut(self.target, self.context, len(corpus)).retrieve(asked, corpus, run), rows)
+
+
+class Relisted(Rows):
+    """Scores of a reranker that orders lists: always the list of the run before, with one of its texts altered."""
+
+    def __init__(self, target: Any, context: Context, run: Run | None) -> None:
+        super().__init__(target, context, run)
+        # One that reads artifacts of the corpus knows no other documents.
+        self.sides = ("query",) if hasattr(target, "needs") else ("query", "document")
+
+    def lacks(self, row: int) -> bool:
+        """Return whether the list lacks a document."""
+        return row not in self._listed.rows
+
+    def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
+        """Score every query with every document."""
+        asked, run = _asked(self.target, self.context, queries, corpus, self._listed)
+        return _found(self.target.rerank(asked, run, corpus), rows)
+
+    def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
+        """Score a query with one document's altered contents, among the others of its list."""
+        listed = np.unique(self._listed.rows)
+        documents = corpus.documents(listed)
+        asked = Queries.from_lists(["query"], [query])
+        scores = []
+        for text in texts:
+            altered = [one._replace(title="", text=text) if one.id == document.id else one for one in documents]
+            small = Corpus.from_documents(altered)
+            order = small.rows([one.id for one in altered])
+            run = Run.build(
+                self._listed.offsets, order[np.searchsorted(listed, self._listed.rows)], self._listed.scores
+            )
+            scores.append(_found(self.target.rerank(asked, run, small), small.rows([document.id]).tolist())[0, 0])
+        return np.array(scores, np.float64)
+
+    @property
+    def _listed(self) -> Run:
+        if self.run is None:
+            raise UsageError(f"{type(self.target).__name__} orders lists: it is explained behind another stage")
+        return self.run
+
+
+def _asked(
+    target: Any, context: Context, texts: Sequence[str], corpus: Corpus, run: Run | None
+) -> tuple[Queries, Run | None]:
+    """Return altered texts as queries, each behind the same list, when what the target needs is there."""
+    for need in target.needs(corpus.need) if hasattr(target, "needs") else ():
+        context.obtain(need)
+    queries = Queries.from_lists([f"q{number}" for number in range(len(texts))], texts)
+    return queries, None if run is None else run.select([0] * len(texts))
+
+
+def _found(run: Run, rows: Sequence[int]) -> Scores:
+    """Return the scores of documents in each list, ``(lists, rows)``; 0 where a list lacks one."""
+    scores = np.zeros((len(run), len(rows)))
+    for column, row in enumerate(rows):
+        found = np.flatnonzero(run.rows == row)
+        scores[run.owners[found], column] = run.scores[found]
+    return scores
+
+
+def _uncut(target: Any, context: Context, documents: int) -> Any:
+    """Return a retriever that lists all documents; a fusion's ``k`` is none of the kind."""
+    config = getattr(target, "config", None)
+    if not isinstance(config, Config) or config.inputs_field or type(getattr(config, "k", None)) is not int:
+        return target
+    # Whether a filter lets a document through does not hang on its score.
+    changes = {"k": max(documents, 1)} | ({"filter": None} if hasattr(config, "filter") else {})
+    return type(target)(config.model_copy(update=changes), context)
+
+
+def scorer_of(context: Context, target: Any, run: Run | None = None) -> TextScorer | None:
+    """Return the score of a stage as a function of the texts, or ``None`` where it has none; loads no model.
+
+    Args:
+        context: the session.
+        target: the stage's object.
+        run: the list before the stage, which stays as it is whatever becomes of the texts.
+    """
     if isinstance(target, Scorer):
         return Pairs(target)
-    if not isinstance(target, Retriever):
-        return None
-    found = encoder_of(context, target)
-    return Encoded(context, *found) if found is not None else Listed(target, context)
+    if isinstance(target, RowScorer):
+        return Rows(target, context, run)
+    if isinstance(target, Retriever):
+        # What an encoder says of two texts is not the score of a stage that reads an earlier run as well.
+        found = encoder_of(context, target) if run is None else None
+        return Encoded(context, *found) if found is not None else Listed(target, context, run)
+    return Relisted(target, context, run) if isinstance(target, Reranker) else None
 
 
 def encoder_of(context: Context, target: Any) -> tuple[Expression, str] | None:

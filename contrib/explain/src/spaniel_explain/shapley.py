@@ -21,6 +21,7 @@ class Shapley(Altering):
     """
 
     name = "shapley"
+    exact = True
 
     def values(self, worth: Worth, parts: int, name: str) -> tuple[Scores, Scores, list[str]]:
         """Return the values, and the score without any part."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# What white space separates is a word, and so is each Chinese character and each kana.
-_CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-_WORD = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+# What white space separates is a word, but for scripts that write words together: Han, hiragana, katakana.
+_HAN, _HIRAGANA, _KATAKANA = (
+    "\u3005\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff",
+    "\u3040-\u309f",
+    "\u30a0-\u30ff",
+)
+_RUN = re.compile(rf"(?P<han>[{_HAN}]+)|[{_HIRAGANA}]+|[{_KATAKANA}]+|[^\s{_HAN}{_HIRAGANA}{_KATAKANA}]+")
 _SENTENCE = re.compile(r"\S.*?(?:[.!?。！？]+[\"'”’)\]]*(?=\s|$)|[。！？]|\n{2,}|$)", re.DOTALL)
 MANY = 64
 """Words from which a text is cut into sentences where the cut is left open."""
@@ -26,8 +32,32 @@ class Unit(NamedTuple):
 
 
 def words(text: str) -> list[Unit]:
-    """Return the words of a text; each Chinese character and each kana is one."""
-    return [Unit("token", found.start(), found.end()) for found in _WORD.finditer(text)]
+    """Return the words of a text: what blanks separate, Chinese words, and runs of one kana.
+
+    Chinese is cut by jieba; where it is not installed, each Chinese character is a word.
+    """
+    found = []
+    for run in _RUN.finditer(text):
+        pieces = _chinese()(run.group()) if run.lastgroup == "han" and len(run.group()) > 1 else [run.group()]
+        at = run.start()
+        for piece in pieces:
+            found.append(Unit("token", at, at + len(piece)))
+            at += len(piece)
+    return found
+
+
+@cache
+def _chinese() -> Callable[[str], list[str]]:
+    """Return what cuts a run of Chinese characters into words."""
+    try:
+        import jieba  # type: ignore[import-untyped]
+    except ImportError:
+        return list
+    jieba.setLogLevel(logging.WARNING)
+    segmenter = jieba.Tokenizer()
+    segmenter.initialize()
+    cut: Callable[[str], list[str]] = segmenter.lcut
+    return cut
 
 
 def cut(text: str, unit: str, size: int = 40) -> list[Unit]:

@@ -70,5 +70,5 @@ def explain() -> Iterator[Component]:
         "sparse-terms",
         factory="spaniel_sparse.explainer:SparseTerms",
         summary="what each term adds to a score: its weight in the query times its weight in the document",
-        takes=("retrieve/sparse",),
+        takes=("retrieve/sparse", "retrieve/two-phase"),
     )

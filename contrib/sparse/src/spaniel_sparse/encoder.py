@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import SparseVectors
+from spaniel.observe import loaded_property
 from spaniel_neural.locating import download_model, find_model
 from spaniel_neural.texts import distinct
 
 from spaniel_sparse.config import SpladeConfig
 from spaniel_sparse.layout import Layout, read_layout
+from spaniel_sparse.spans import TermSpan, term_spans
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -62,7 +63,7 @@ class SpladeEncoder:
         self.config = config
         self.context = context
 
-    @cached_property
+    @loaded_property
     def layout(self) -> Layout:
         """What the model's folder says; fetched from the hub where this machine lacks it."""
         try:
@@ -71,7 +72,7 @@ class SpladeEncoder:
             raise self._with_hint(error) from None
         return read_layout(folder)
 
-    @cached_property
+    @loaded_property
     def model(self) -> Model:
         """The model itself, loaded on first use."""
         if self.layout.is_plain:
@@ -110,6 +111,11 @@ class SpladeEncoder:
         """Return what terms are called, for readers."""
         named: list[str] = self.model.tokenizer.convert_ids_to_tokens(terms.tolist())
         return named
+
+    def spans(self, text: str, role: Role) -> list[TermSpan]:
+        """Return where the terms that a text holds stand in it; those that the model adds have no place."""
+        prompt = self.layout.prompts.get(role, "")
+        return term_spans(self.model.tokenizer, text, prompt, getattr(self.model, "max_length", None))
 
     def _with_hint(self, error: UsageError) -> UsageError:
         if self.config.model.startswith(_TINY):

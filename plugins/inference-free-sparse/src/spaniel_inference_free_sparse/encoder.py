@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.data import SparseVectors
+from spaniel.observe import loaded_property
 from spaniel.store import digest_bytes
 from spaniel_neural.files import transformer_digest
 from spaniel_neural.locating import download_model, find_model
 from spaniel_sparse.encoder import embed_distinct
+from spaniel_sparse.spans import TermSpan, term_spans
 
 from spaniel_inference_free_sparse.config import Activation, InferenceFreeConfig
 from spaniel_inference_free_sparse.layout import Folder, read_folder
@@ -45,7 +47,7 @@ class InferenceFreeEncoder:
         self.config = config
         self.context = context
 
-    @cached_property
+    @loaded_property
     def folder(self) -> Folder:
         """What the model's folder holds; fetched from the hub where this machine lacks it."""
         try:
@@ -63,7 +65,7 @@ class InferenceFreeEncoder:
             return None
         return Weighing(self.context, c.idf, self.folder.tokenizer, c.background, c.default_idf)
 
-    @cached_property
+    @loaded_property
     def table(self) -> QueryTable:
         """The weights of queries."""
         tokenizer = read_tokenizer(self.folder.tokenizer)
@@ -74,7 +76,7 @@ class InferenceFreeEncoder:
         )
         return QueryTable(tokenizer, made, self.config.binary)
 
-    @cached_property
+    @loaded_property
     def documents(self) -> Any:
         """The model that reads documents, loaded on first use."""
         from spaniel_sparse.config import SpladeConfig
@@ -138,6 +140,10 @@ class InferenceFreeEncoder:
     def names(self, terms: NDArray[np.int32]) -> list[str]:
         """Return what terms are called, for readers."""
         return [self.table.tokenizer.id_to_token(term) or f"term {term}" for term in terms.tolist()]
+
+    def spans(self, text: str, role: Role) -> list[TermSpan]:
+        """Return where the terms that a text holds stand in it."""
+        return term_spans(self.table.tokenizer, text, self.folder.documents.prompts.get(role, ""))
 
     def _with_hint(self, error: UsageError) -> UsageError:
         if self.config.model.startswith(_TINY):
