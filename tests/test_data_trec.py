@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaniel.data import Corpus, Document, Faults, FolderDataset, Queries, Run, read_qrels, read_run, trec, write_run
+from spaniel.data import (
+    Corpus,
+    Document,
+    Faults,
+    FolderDataset,
+    Queries,
+    Run,
+    read_qrels,
+    read_run,
+    read_run_file,
+    trec,
+    write_run,
+)
 from spaniel.errors import ArtifactError, UsageError
 from spaniel.store import Store
 
@@ -154,10 +166,80 @@ def test_anserini_run_of_cacm(tmp_path: Path) -> None:
         assert means == {"P_30": 0.1981, "map": 0.2806, "ndcg_cut_10": 0.4604}
 
 
-def test_ids_with_blanks_survive_run_files(tmp_path: Path) -> None:
-    corpus = Corpus.from_documents(Document(name) for name in ("Geneva Durben", "50% off now", "plain%20"))
-    queries = Queries.from_lists(["q 1"], ["x"])
-    run = Run.from_lists([[(0, 3.0), (1, 2.0), (2, 1.0)]])
-    write_run(tmp_path / "run", run, queries, corpus)
-    assert all(len(line.split()) == 6 for line in (tmp_path / "run").read_text().splitlines())
-    assert np.array_equal(read_run(tmp_path / "run", queries, corpus).rows, run.rows)
+ODD = ("a b", "a%20b", "a%2520b", "a%25b", "a%b", "50% off now", "plain%20", "%", "%%", "%2", "x")
+
+
+@pytest.mark.parametrize("name", ["run.trec", "run.trec.gz", "run.parquet"])
+def test_every_id_survives_run_files(tmp_path: Path, name: str) -> None:
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    corpus = Corpus.from_documents(Document(name) for name in ODD)
+    queries = Queries.from_lists(ODD[:4], ["x"] * 4)
+    run = Run.from_lists([[(row, float(-row - at)) for row in range(len(ODD))] for at in range(4)])
+    write_run(tmp_path / name, run, queries, corpus)
+    again = read_run(tmp_path / name, queries, corpus)
+    assert np.array_equal(again.rows, run.rows)
+    assert np.array_equal(again.offsets, run.offsets)
+    if name == "run.trec":
+        lines = [line.split() for line in (tmp_path / name).read_text().splitlines()]
+        assert {len(line) for line in lines} == {6}
+        assert len({line[2] for line in lines}) == len(ODD)
+
+
+def test_an_id_that_another_tool_wrote_as_it_is(tmp_path: Path) -> None:
+    corpus = Corpus.from_documents([Document("http://x/a%20b"), Document("100%")])
+    queries = Queries.from_lists(["q%201"], ["x"])
+    (tmp_path / "run").write_text("q%201 Q0 http://x/a%20b 1 2 t\nq%201 Q0 100% 2 1 t\n")
+    assert corpus.ids(read_run(tmp_path / "run", queries, corpus).rows) == ["http://x/a%20b", "100%"]
+
+
+MAKES = {
+    "ranx.json": '{"q1": {"a": 2.5, "b": 3}, "q2": {"é": 1}}',
+    "lines.jsonl": '{"q_id": "q1", "doc_id": "a", "score": 2.5}\n{"qid": "q1", "docno": "b", "score": 3}\n'
+    '{"qid": "q2", "docno": "é", "score": "1"}\n',
+    "pyterrier.csv": 'qid,docid,docno,rank,score,query\nq1,77,a,1,2.5,"x, y"\nq1,78,b,0,3,x\nq2,9,é,0,1,x\n',
+    "trec.txt": "q1 Q0 a 1 2.5 t\nq1 Q0 b 2 3 t\nq2 Q0 é 1 1e0 t\n",
+}
+
+
+@pytest.mark.parametrize("name", MAKES)
+def test_runs_of_many_makes(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(MAKES[name], encoding="utf-8")
+    run = read_run(tmp_path / name, QUERIES, CORPUS)
+    assert [list(zip(CORPUS.ids(run.of(at)[0]), run.of(at)[1].tolist(), strict=True)) for at in range(3)] == [
+        [("b", 3.0), ("a", 2.5)],
+        [("é", 1.0)],
+        [],
+    ]
+
+
+def test_a_parquet_run_has_the_columns_of_ranx(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    run = Run.from_lists([[(0, 2.0), (1, 2.0)], [], [(2, 1.0)]])
+    write_run(tmp_path / "run.parquet", run, QUERIES, CORPUS)
+    columns = parquet.read_table(tmp_path / "run.parquet").to_pydict()
+    assert columns["q_id"] == ["q1", "q1", "q3"]
+    assert columns["doc_id"] == CORPUS.ids([0, 1, 2])
+    assert columns["score"] == [2.0, float(np.nextafter(np.float32(2), np.float32(0))), 1.0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.parquet"]
+    parquet.write_table(parquet.read_table(tmp_path / "run.parquet").drop_columns("score"), tmp_path / "run.parquet")
+    with pytest.raises(UsageError, match=r"run\.parquet:1: expected columns named"):
+        read_run(tmp_path / "run.parquet", QUERIES, CORPUS)
+
+
+def test_documents_that_the_collection_lacks_keep_their_places(tmp_path: Path) -> None:
+    path = tmp_path / "run.trec"
+    lines = ["q1 Q0 gone1 1 3 t", "q1 Q0 gone2 2 2 t", "q1 Q0 a 3 1 t", "q1 Q0 zgone 4 1 t", "q9 Q0 a 1 1 t", "broken"]
+    path.write_text("\n".join(lines))
+    with pytest.raises(UsageError, match=r"run\.trec:6: expected the six columns"):
+        read_run_file(path, QUERIES, CORPUS)
+    faults = Faults("skip")
+    found = read_run_file(path, QUERIES, CORPUS, faults)
+    # Ties go by id, those of unknown documents, too.
+    assert found.documents.ids(found.run.rows) == ["gone1", "gone2", "zgone", "a"]
+    assert (found.lists, found.others, found.left, found.unknown, faults.count) == (1, ("q9",), 1, 3, 1)
+    assert found.first_unknown == f"{path}:1: the collection has no document 'gone1'"
+    assert CORPUS.ids(read_run(path, QUERIES, CORPUS, "skip").rows) == ["a"]
+    path.write_text(lines[0])
+    with pytest.raises(UsageError, match=r"run\.trec:1: the collection has no document 'gone1' .--on-error skip"):
+        read_run_file(path, QUERIES, CORPUS)

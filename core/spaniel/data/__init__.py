@@ -4,14 +4,16 @@ from spaniel.data.corpus import Batch, Corpus
 from spaniel.data.docstore import Located, corpus_need, documents_need
 from spaniel.data.document import Document
 from spaniel.data.faults import Faults, OnError
-from spaniel.data.folder import FolderDataset
+from spaniel.data.folder import FolderDataset, open_folder
 from spaniel.data.fusion import fuse_rrf, fuse_weighted
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.readers import read_documents, read_qrels, read_queries, read_records
 from spaniel.data.run import MalformedRun, Run
+from spaniel.data.run_files import RunFile, read_run, read_run_file
+from spaniel.data.texts import FilesDataset
 from spaniel.data.topk import topk
-from spaniel.data.trec import read_run, write_run
+from spaniel.data.trec import write_run
 from spaniel.data.vectors import (
     BinaryVectors,
     DenseVectors,
@@ -32,6 +34,7 @@ __all__ = [
     "DenseVectors",
     "Document",
     "Faults",
+    "FilesDataset",
     "FolderDataset",
     "Located",
     "MalformedRun",
@@ -40,6 +43,7 @@ __all__ = [
     "Qrels",
     "Queries",
     "Run",
+    "RunFile",
     "SparseVectors",
     "VectorWriter",
     "Vectors",
@@ -48,12 +52,14 @@ __all__ = [
     "documents_need",
     "fuse_rrf",
     "fuse_weighted",
+    "open_folder",
     "open_vectors",
     "read_documents",
     "read_qrels",
     "read_queries",
     "read_records",
     "read_run",
+    "read_run_file",
     "save_vectors",
     "topk",
     "write_documents",
