@@ -6,9 +6,9 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spaniel.data import FolderDataset, OnError
+from spaniel.data import OnError, open_folder
 from spaniel.errors import UsageError
-from spaniel.expression import Stage
+from spaniel.expression import Stage, parse
 from spaniel.expression.tree import NAME
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
 
     Args:
         context: the session.
-        text: a folder in BEIR layout, the name of a component of kind ``dataset``, or ``family:name``, which hands
-            ``name`` to the component ``family``.
+        text: a folder or a file; the name of a component of kind ``dataset``, also with options, as in
+            ``files(path="./notes", words=100)``; or ``family:name``, which hands ``name`` to the component ``family``.
         on_error: what malformed input in a folder does: ``"fail"`` or ``"skip"``.
 
     Raises:
@@ -40,10 +40,16 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
         stage = Stage(family, name=name) if colon else Stage(family)
         dataset: Dataset = context.create(DATASET, stage)
         return dataset
-    if path.is_dir():
-        return FolderDataset(path, on_error=on_error, store=context.store)
-    if path.exists():
-        raise UsageError(f"{text} is a file; a collection is a folder with corpus.jsonl, queries.jsonl and qrels/")
+    try:
+        there = path.exists()
+    except (OSError, ValueError):
+        there = False
+    if there:
+        return open_folder(path, on_error, context.store)
+    opens, close = text.find("("), text.endswith(")")
+    if opens > 0 and close and NAME.fullmatch(text[:opens]) and text[:opens].rpartition("/")[2] in known:
+        made: Dataset = context.create(DATASET, parse(text))
+        return made
     near = difflib.get_close_matches(text, known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     names = f"names: {', '.join(sorted(known))}" if known else _no_names(context)

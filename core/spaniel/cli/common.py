@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,10 @@ from spaniel.observe import ProgressBars, Trace
 if TYPE_CHECKING:
     from spaniel.data import Corpus
     from spaniel.protocols import Dataset
+    from spaniel.system import Task
 
+_NAMED = 5
+"""Files that a note names."""
 F = TypeVar("F", bound=Callable[..., Any])
 
 _RUNNING = (
@@ -42,6 +45,27 @@ on_error_option = click.option(
     show_default=True,
     help="What malformed input in a folder does: fail with its place, or be counted and left out.",
 )
+
+
+_JUDGING = (
+    click.option(
+        "--rel",
+        type=click.FloatRange(0, min_open=True),
+        help="Grade from which on a document is relevant; by default what the collection says, else above 0.",
+    ),
+    click.option(
+        "--leave-out-own/--keep-own",
+        default=None,
+        help="Leave the document whose id is the query's out of its list; by default as the collection is used.",
+    ),
+)
+
+
+def judging_options(command: F) -> F:
+    """Add the options that say what counts as relevant."""
+    for option in reversed(_JUDGING):
+        command = option(command)
+    return command
 
 
 def read_expression(text: str) -> str:
@@ -117,8 +141,18 @@ def check_output(path: str | Path | None) -> None:
         raise UsageError(f"{folder} cannot be written to, so {Path(path).name} cannot go there")
 
 
+def tell_judging(task: Task) -> None:
+    """Say on standard error what is measured otherwise than by default: another level, documents left out."""
+    if task.qrels is not None and task.qrels.level is not None:
+        click.echo(f"note: a document counts as relevant from grade {task.qrels.level:g} on", err=True)
+    if task.own_left_out:
+        own = int((task.corpus.rows(task.queries.ids) >= 0).sum())
+        note = f"{own:,} of {len(task.queries):,} queries have one"
+        click.echo(f"note: the document that has a query's id is left out of its list ({note}); --keep-own keeps it", err=True)
+
+
 def left_out(dataset: Dataset, corpus: Corpus) -> None:
-    """Say on standard error what ``--on-error skip`` left out of a collection."""
+    """Say on standard error what was left out of a collection: by ``--on-error skip``, or since it is no text."""
     info = corpus.info
     said = {"the documents": (info.get("skipped", 0), info.get("duplicates", 0), info.get("first_skipped", []))}
     for name, faults in getattr(dataset, "skipped", {}).items():
@@ -127,3 +161,32 @@ def left_out(dataset: Dataset, corpus: Corpus) -> None:
         if malformed or duplicates:
             what = f"{malformed:,} malformed and {duplicates:,} duplicate records were left out of {name}"
             click.echo(f"note: {what}{', first: ' + first[0] if first else ''}", err=True)
+    for name, why in getattr(dataset, "unread", {}).items():
+        click.echo(f"note: {name} is not read: {why}", err=True)
+    for line in told(reading_of(dataset, corpus)):
+        click.echo(f"note: {line}", err=True)
+
+
+def reading_of(dataset: Dataset, corpus: Corpus) -> dict[str, Any]:
+    """Return what is told of reading ordinary files, as plain data: what was read, passed over and guessed."""
+    reading: Callable[[Mapping[str, Any]], dict[str, Any]] = getattr(dataset, "reading", lambda info: {})
+    return reading(corpus.info)
+
+
+def told(reading: Mapping[str, Any]) -> list[str]:
+    """Return a line for what was read of ordinary files, one for what was passed over, and one for each guess."""
+    if not reading:
+        return []
+    read = ", ".join(f"{count:,} {ending or 'without an ending'}" for ending, count in reading["read"].items())
+    lines = [f"{sum(reading['read'].values()):,} files were read: {read}"]
+    if reading["passed_over"]:
+        count = sum(reason["files"] for reason in reading["passed_over"])
+        reasons = [f"{of['files']:,} {of['why']} ({_first(of)})" for of in reading["passed_over"]]
+        lines.append(f"{count:,} passed over: {'; '.join(reasons)}")
+    for name, of in reading["guessed"].items():
+        lines.append(f"{of['files']:,} read as {name}, which is a guess: {_first(of)}")
+    return lines
+
+
+def _first(of: Mapping[str, Any]) -> str:
+    return ", ".join(of["first"][:_NAMED]) + (" …" if of["files"] > _NAMED else "")

@@ -6,6 +6,7 @@ from spaniel.data.document import Document
 from spaniel.data.faults import Faults, OnError
 from spaniel.data.folder import FolderDataset, open_folder
 from spaniel.data.fusion import fuse_rrf, fuse_weighted
+from spaniel.data.judging import Judging, read_judging, without_own
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.readers import read_documents, read_qrels, read_queries, read_records
@@ -36,6 +37,7 @@ __all__ = [
     "Faults",
     "FilesDataset",
     "FolderDataset",
+    "Judging",
     "Located",
     "MalformedRun",
     "MultiVectors",
@@ -55,6 +57,7 @@ __all__ = [
     "open_folder",
     "open_vectors",
     "read_documents",
+    "read_judging",
     "read_qrels",
     "read_queries",
     "read_records",
@@ -62,6 +65,7 @@ __all__ = [
     "read_run_file",
     "save_vectors",
     "topk",
+    "without_own",
     "write_documents",
     "write_folder",
     "write_qrels",

@@ -164,7 +164,7 @@ def _sort(staged: Path, target: Path, faults: Faults) -> dict[str, Any]:
         store.execute(SCHEMA["by_id"])
         store.commit()
     left_out = {"skipped": faults.count, "duplicates": faults.duplicates, "first_skipped": faults.first}
-    return {**facts, "digest": digest.hexdigest(), **left_out}
+    return {**facts, "digest": digest.hexdigest(), **left_out, **faults.facts}
 
 
 def _checked(documents: Iterator[Located], faults: Faults) -> Iterator[tuple[str, str, str, str, str]]:

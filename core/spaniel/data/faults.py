@@ -26,6 +26,7 @@ class Faults:
         count: how many malformed records were left out.
         duplicates: how many records were left out because an earlier one has their id.
         first: the first messages, with their places.
+        facts: what else the reader tells of its reading; joins what the document store tells.
 
     Raises:
         UsageError: ``on_error`` is something else.
@@ -38,6 +39,7 @@ class Faults:
         self.count = 0
         self.duplicates = 0
         self.first: list[str] = []
+        self.facts: dict[str, Any] = {}
 
     def report(self, place: str, problem: str, duplicate: bool = False) -> None:
         """Take note of a malformed record.

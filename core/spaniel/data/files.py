@@ -92,6 +92,20 @@ def _open_write(path: Path) -> IO[bytes]:
     return path.open("wb")
 
 
+def read_head(path: Path, size: int) -> str:
+    """Return the text of the first bytes of a file, unpacked; nothing where that cannot be read, or is no text."""
+    try:
+        with _open_read(path) as file:
+            head = file.read(size)
+    except (OSError, EOFError, zlib.error, UsageError):
+        return ""
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "zstandard":
+            raise
+        return ""
+    return "" if b"\0" in head else head.decode("utf-8", "replace")
+
+
 def read_lines(path: Path) -> Iterator[tuple[str, str | None]]:
     """Yield ``("file:line", line)`` without line ends; the line is ``None`` where its bytes are no UTF-8.
 

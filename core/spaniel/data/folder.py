@@ -1,4 +1,4 @@
-"""Test collections in folders, in BEIR layout."""
+"""Collections in folders: in BEIR's layout, of TREC's files, or of ordinary files."""
 
 from __future__ import annotations
 
@@ -7,73 +7,106 @@ from pathlib import Path
 
 from spaniel.data.docstore import Located, corpus_need
 from spaniel.data.faults import Faults, OnError
-from spaniel.data.files import PACKED
+from spaniel.data.judging import Judging, read_judging
+from spaniel.data.layout import find_layout, has_judgments
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.readers import read_documents, read_qrels, read_queries
+from spaniel.data.texts import FilesDataset
 from spaniel.errors import UsageError
-from spaniel.store import Need, Store, default_root
+from spaniel.store import Need, Store, canonical_json, default_root, digest_bytes
 
-READER = "1"
+READER = "2"
 """Version of the reader; part of the recipe of every corpus that it reads."""
-_RECORDS = (".jsonl", ".parquet", ".csv", ".tsv")
-_JUDGMENTS = (".tsv", ".qrels", ".trec", ".txt")
-_LAYOUT = "a collection has corpus.jsonl, queries.jsonl and qrels/<split>.tsv"
+_LAYOUT = "a collection has corpus.jsonl, queries.jsonl and qrels/<split>.tsv, or TREC's files"
+_NAMED = 100
+"""Files that a recipe names one by one."""
+
+
+def open_folder(
+    path: str | Path, on_error: OnError = "fail", store: Store | None = None
+) -> FolderDataset | FilesDataset:
+    """Return the collection that a folder or a file is: with queries and judgments, or ordinary files to search.
+
+    Raises:
+        UsageError: there is nothing there, or it is no collection.
+    """
+    place = Path(path).expanduser()
+    if find_layout(place) is not None or has_judgments(place):
+        return FolderDataset(place, on_error, store)
+    Faults(on_error)
+    return FilesDataset(place, store)
 
 
 class FolderDataset:
-    """A folder with ``corpus.jsonl`` (or several ``corpus*.jsonl``), ``queries.jsonl`` and ``qrels/<split>.tsv``.
+    """A folder with documents, queries and judgments, in BEIR's layout or of TREC's files; or a file of documents.
 
-    Every file may be compressed (.gz, .zst); corpus and queries may be CSV, TSV with a header, or Parquet instead. A
-    folder without judgments has no splits.
+    BEIR's are ``corpus.jsonl`` (or several ``corpus*.jsonl``), ``queries.jsonl`` and ``qrels/<split>.tsv``; corpus and
+    queries may be CSV, TSV with a header, or Parquet instead. TREC's are files of documents in ``<DOC>`` tags, also under
+    ``docs/`` or ``documents/``, topics (``topics*`` or ``queries*``) and judgments (``qrels*``, ``*.qrels``). Judgments
+    may also be CSV, JSON or Parquet. Every file may be compressed (.gz, .zst). A folder without judgments has no splits.
 
     Args:
-        path: the folder.
+        path: the folder, or the file.
         on_error: ``"skip"`` counts and leaves out what is malformed.
         store: remembers the digests of the files; by default the user's own.
+        judging: what is relevant, and whether a query's own document counts; by default what ``spaniel.json`` in the
+            folder says.
 
     Attributes:
         skipped: name of a file of queries or judgments → what was left out of it; that of the documents is in their
             artifact's info.
+        unread: name of a file → why it is not read, though it looks like queries or judgments.
 
     Raises:
         UsageError: there is no such folder, or it is laid out otherwise.
     """
 
-    def __init__(self, path: str | Path, on_error: OnError = "fail", store: Store | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        on_error: OnError = "fail",
+        store: Store | None = None,
+        judging: Judging | None = None,
+    ) -> None:
         Faults(on_error)
         self.path = Path(path).expanduser()
         self.on_error: OnError = on_error
+        self.judging = judging if judging is not None else read_judging(self.path)
         self.name = self.path.resolve().name
         self.skipped: dict[str, Faults] = {}
         self._store = store
-        if not self.path.is_dir():
+        if not self.path.exists():
             raise UsageError(f"there is no folder {self.path}; {_LAYOUT}")
-        self._corpus = self._find(self.path, "corpus", _RECORDS, several=True)
-        if not self._corpus:
-            there = sorted(p.name for p in self.path.iterdir())
+        found = find_layout(self.path)
+        if found is None:
+            there = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else ["no documents with ids"]
             listed = ", ".join(there[:8]) + (" …" if len(there) > 8 else "") if there else "nothing"
             raise UsageError(f"{self.path} holds {listed}; {_LAYOUT}")
-        qrels = self.path / "qrels"
-        found = self._find(qrels, "", _JUDGMENTS, several=True) if qrels.is_dir() else []
-        self._qrels = {_stem(path, _JUDGMENTS): path for path in found}
-        self.splits = tuple(self._qrels)
+        self._files = found
+        self.unread = found.unread
+        self.splits = tuple(found.qrels)
 
     def documents(self) -> Need:
-        """The document store; identified by the digests of the corpus files.
+        """The document store; identified by the digests of the files of documents.
 
         Raises:
             UsageError: a file cannot be read.
         """
         store = self._store or Store(default_root())
-        inputs = {path.name: store.digest_of(path) for path in self._corpus}
+        files = self._files.documents
+        around = self.path if self.path.is_dir() else self.path.parent
+        digests = {path: store.digest_of(path) for path in files}
+        inputs = {path.relative_to(around).as_posix(): digest for path, digest in digests.items()}
+        if len(inputs) > _NAMED:
+            inputs = {"files": digest_bytes(canonical_json(sorted(inputs.items())))}
 
         def read(faults: Faults) -> Iterator[Located]:
-            for path in self._corpus:
-                yield from read_documents(path, faults)
-            for path in self._corpus:
+            for path, format in files.items():
+                yield from read_documents(path, faults, format)
+            for path, digest in digests.items():
                 # What is built must be what its recipe says.
-                if store.digest_of(path) != inputs[path.name]:
+                if store.digest_of(path) != digest:
                     raise UsageError(f"{path} was changed while it was read; try again")
 
         return corpus_need(read, "spaniel/folder", inputs, {"reader": READER}, self.on_error)
@@ -84,16 +117,20 @@ class FolderDataset:
         Raises:
             UsageError: there is no such split, no query file, or a query that is judged is not in it.
         """
-        found = self._find(self.path, "queries", _RECORDS, several=False)
-        if not found:
-            raise UsageError(f"{self.path} has no queries.jsonl")
-        faults = self.skipped[found[0].name] = Faults(self.on_error)
-        queries = read_queries(found[0], faults)
+        files = self._files.queries
+        if not files:
+            raise UsageError(f"{self.path} has no queries.jsonl, and no topics")
+        parts = []
+        for path, format in files.items():
+            faults = self.skipped[path.name] = Faults(self.on_error)
+            parts.append(read_queries(path, faults, format))
+        queries = parts[0] if len(parts) == 1 else _joined(parts)
         if not split:
             return queries
         judged = self.qrels(split)
+        names = ", ".join(path.name for path in files)
         for name in sorted(judged.keys() - set(queries.ids)):
-            faults.report(str(self._qrels[split]), f"judges the query {name!r}, which {found[0].name} does not have")
+            faults.report(str(self._files.qrels[split]), f"judges the query {name!r}, which {names} does not have")
         return queries.select([position for position, name in enumerate(queries.ids) if name in judged])
 
     def qrels(self, split: str) -> Qrels:
@@ -102,32 +139,15 @@ class FolderDataset:
         Raises:
             UsageError: there is no such split.
         """
-        if split not in self._qrels:
+        qrels = self._files.qrels
+        if split not in qrels:
             raise UsageError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits) or 'none'}")
-        path = self._qrels[split]
-        faults = self.skipped[path.name] = Faults(self.on_error)
-        return read_qrels(path, faults)
-
-    def _find(self, folder: Path, begin: str, endings: tuple[str, ...], several: bool) -> list[Path]:
-        """Return the files of a role, and refuse two that hold the same: which of them counts would be chance."""
-        found = {
-            path: _stem(path, endings)
-            for path in sorted(folder.iterdir())
-            if path.is_file() and not path.name.startswith(".") and _stem(path, endings)
-        }
-        paths = [path for path, stem in found.items() if (stem.startswith(begin) if several else stem == begin)]
-        first: dict[str, Path] = {}
-        for path in paths:
-            if path != first.setdefault(found[path], path):
-                raise UsageError(
-                    f"{folder} has both {first[found[path]].name} and {path.name}; leave one of them there"
-                )
-        return paths
+        faults = self.skipped[qrels[split].name] = Faults(self.on_error)
+        return read_qrels(qrels[split], faults).with_level(self.judging.rel)
 
 
-def _stem(path: Path, endings: tuple[str, ...]) -> str:
-    """Return a file's name without its ending and packing, or nothing where it ends otherwise."""
-    name = path.name
-    for packing in PACKED:
-        name = name.removesuffix(packing)
-    return next((name.removesuffix(ending) for ending in endings if name.endswith(ending)), "")
+def _joined(parts: list[Queries]) -> Queries:
+    ids = [name for part in parts for name in part.ids]
+    texts = [text for part in parts for text in part.texts]
+    metadata = [one for part in parts for one in part.metadata or [{}] * len(part)]
+    return Queries.from_lists(ids, texts, metadata if any(metadata) else None)

@@ -44,7 +44,13 @@ def dataset() -> Iterator[Component]:
         "folder",
         config="spaniel_datasets.config:Folder",
         factory="spaniel_datasets.folders:dataset",
-        summary="a folder in BEIR layout",
+        summary="a folder in BEIR layout, of TREC's files, or of ordinary files",
+    )
+    yield Component(
+        "files",
+        config="spaniel_datasets.config:Files",
+        factory="spaniel_datasets.folders:files",
+        summary="ordinary files in a folder: text, Markdown, HTML, tables, JSON, PDF, cut into passages",
     )
     from spaniel_datasets.registered import known
 
