@@ -7,14 +7,18 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from spaniel.hookspecs import hookimpl
 
+T = TypeVar("T")
 _NUMBERS = itertools.count(1)
+_LOOK = 0.2
+"""Seconds between two looks at what runs."""
 
 
 class Charge(NamedTuple):
@@ -94,30 +98,109 @@ class Stage:
                 self.counted[what] = self.counted.get(what, 0) + amount
 
 
-class ProgressBars:
-    """Observer that draws one bar a stage on a terminal, for stages that take longer than a second."""
+class loaded_property(cached_property[T]):
+    """A property that is loaded when it is first asked for, such as a model: a stage of loading of ``self.context``.
 
-    def __init__(self) -> None:
-        self._bars: dict[int, Any] = {}
+    What it takes is shown apart, and is no part of the time of a search.
+    """
+
+    def __init__(self, load: Callable[[Any], T]) -> None:
+        def timed(owner: Any) -> T:
+            context = getattr(owner, "context", None)
+            if context is None:
+                return load(owner)
+            with context.stage(f"load {load.__name__.strip('_')} of {type(owner).__name__}", phase="load"):
+                return load(owner)
+
+        super().__init__(update_wrapper(timed, load))
+
+
+class ProgressBars:
+    """Observer that draws one bar a stage on a terminal, for stages that take longer than a second.
+
+    A stage of unknown length shows the time that it has taken, while no other runs inside it.
+    """
+
+    def __init__(self, after: float = 1.0) -> None:
+        self._after = after
+        self._running: list[_Drawn] = []
+        self._guard = threading.RLock()
+        self._watcher: threading.Thread | None = None
 
     @hookimpl
     def stage_started(self, stage: Stage) -> None:
-        from tqdm import tqdm
-
-        self._bars[stage.number] = tqdm(
-            desc=stage.name[:40], total=stage.total, unit=f" {stage.unit}" if stage.unit else "", delay=1.0, leave=False
-        )
+        with self._guard:
+            self._running.append(_Drawn(stage, time.monotonic()))
+            if self._watcher is None:
+                # A stage that tells nothing, such as the loading of a model, is drawn as well.
+                self._watcher = threading.Thread(target=self._watch, daemon=True, name="progress")
+                self._watcher.start()
 
     @hookimpl
     def stage_progress(self, stage: Stage, done: int) -> None:
-        bar = self._bars[stage.number]
-        if bar.total != stage.total:
-            bar.total, bar.unit = stage.total, f" {stage.unit}"
-        bar.update(done)
+        with self._guard:
+            for one in self._running:
+                if one.stage is stage:
+                    one.advance(done)
+            self._draw()
 
     @hookimpl
     def stage_finished(self, stage: Stage, seconds: float, error: BaseException | None) -> None:
-        self._bars.pop(stage.number).close()
+        with self._guard:
+            for one in self._running:
+                if one.stage is stage:
+                    one.close()
+            self._running = [one for one in self._running if one.stage is not stage]
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(_LOOK)
+            with self._guard:
+                if not self._running:
+                    self._watcher = None
+                    return
+                self._draw()
+
+    def _draw(self) -> None:
+        now = time.monotonic()
+        for at, one in enumerate(self._running):
+            if one.stage.total is not None or at == len(self._running) - 1:
+                if now - one.began >= self._after:
+                    one.draw(now)
+            else:
+                one.close()
+
+
+class _Drawn:
+    """A running stage, and its bar where it is drawn."""
+
+    def __init__(self, stage: Stage, began: float) -> None:
+        self.stage, self.began, self.done = stage, began, 0
+        self._bar: Any = None
+        self._drawn = 0.0
+
+    def advance(self, done: int) -> None:
+        self.done += done
+
+    def draw(self, now: float) -> None:
+        from tqdm import tqdm
+
+        stage = self.stage
+        if self._bar is None:
+            style = {} if stage.total is not None else {"bar_format": "{desc}: {elapsed}"}
+            unit = f" {stage.unit}" if stage.unit else ""
+            self._bar = tqdm(desc=stage.name[:40], total=stage.total, unit=unit, leave=False, delay=1e-9, **style)
+            self._bar.start_t -= now - self.began
+        elif now - self._drawn < _LOOK:
+            return
+        self._drawn = now
+        self._bar.total, self._bar.n = stage.total, self.done
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class Trace:

@@ -134,6 +134,7 @@ def batches(
     budget = budget or TOKENS.get(transformer.device.type, MANY_TOKENS)
     for positions in batch_by_length(tokens.lengths, budget, texts):
         yield make_batch(transformer, tokens, positions)
+        transformer.finished(len(positions))
 
 
 def make_batch(transformer: Transformer, tokens: Tokens, positions: NDArray[np.int64]) -> Batch:

@@ -124,11 +124,11 @@ class ContentCache:
                 advance(writer.next_row)
                 while writer.next_row < len(keys):
                     places = np.arange(writer.next_row, min(writer.next_row + SHARD, len(keys)))
-                    made = compute(places)
+                    with self.context.following(len(places), advance):
+                        made = compute(places)
                     if made.shape != (len(places), *self.shape):
                         raise ValueError(f"rows of {made.shape[1:]} instead of {self.shape} were computed")
                     writer.append(DenseVectors(made.reshape(len(places), -1)))
-                    advance(len(places))
             with draft.file(_KEYS).open("wb") as file:
                 np.save(file, keys)
 

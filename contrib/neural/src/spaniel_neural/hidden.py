@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
+from spaniel.observe import loaded_property
 
 from spaniel_neural.batching import Batch, run_batches, tokenize
 from spaniel_neural.content import ContentCache, Kept, content_keys
@@ -71,7 +71,7 @@ class HiddenStates:
             "hidden-states",
         )
 
-    @cached_property
+    @loaded_property
     def transformer(self) -> Transformer:
         """The model, loaded on first use."""
         return load_for(self.context, self.folder, dtype=self.dtype)

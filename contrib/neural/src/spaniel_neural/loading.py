@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -50,6 +50,7 @@ class Transformer:
         model: of transformers, on ``device``, in evaluation mode.
         device: where it runs.
         dtype: arithmetic asked for.
+        finished: is told how many texts each batch had, once it is finished; see :meth:`spaniel.Context.finished`.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Transformer:
     model: Any
     device: torch.device
     dtype: Dtype = "auto"
+    finished: Callable[[int], None] = lambda texts: None
 
     @property
     def hidden_size(self) -> int:
@@ -186,13 +188,15 @@ def load_for(
     dtype: Dtype = "auto",
     **options: Any,
 ) -> Transformer:
-    """Load a model as a session asks: on its device, and from the hub only where it is not offline.
+    """Load a model as a session asks: on its device, from the hub only where it is not offline, as a stage of loading.
 
     Args:
         options: whatever else :func:`load_transformer` takes.
     """
     place = {"device": context.device, "offline": context.offline}
-    return load_transformer(name, task, revision=revision, dtype=dtype, **place, **options)
+    with context.stage(f"load {name}", phase="load"):
+        loaded = load_transformer(name, task, revision=revision, dtype=dtype, **place, **options)
+    return replace(loaded, finished=context.finished)
 
 
 def _begins(key: str, beginnings: tuple[str, ...]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from spaniel.observe import loaded_property
 
 from spaniel_neural.locating import download_model, find_model
 from spaniel_neural.texts import distinct
@@ -56,7 +57,7 @@ class PromptedEncoder(ABC, Generic[L]):
     def embed(self, texts: Sequence[str], prompt: str, role: Role) -> Vectors:
         """Return the vectors of distinct texts, each read with the prompt before it."""
 
-    @cached_property
+    @loaded_property
     def layout(self) -> L:
         """What the model's folder says; fetched from the hub where this machine lacks it."""
         return self.read(download_model(self.config.model, self.config.revision, self.context.offline))

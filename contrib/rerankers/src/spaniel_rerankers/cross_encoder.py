@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from spaniel.observe import loaded_property
 from spaniel.rerank import PointwiseReranker
 from spaniel_neural.locating import download_model
 
@@ -38,12 +38,12 @@ class CrossEncoder(PointwiseReranker):
         """Return the model's folder; fetched from the hub where this machine lacks it."""
         return download_model(self.config.model, self.config.revision, self.context.offline)
 
-    @cached_property
+    @loaded_property
     def layout(self) -> Layout:
         """What the model's folder says."""
         return read_layout(self.locate())
 
-    @cached_property
+    @loaded_property
     def model(self) -> Model:
         """The model itself, loaded on first use."""
         if self.layout.is_plain:
@@ -54,7 +54,7 @@ class CrossEncoder(PointwiseReranker):
 
         return cast(Model, ModularCrossEncoder(self.layout, self.config, self.context))
 
-    @cached_property
+    @loaded_property
     def kept(self) -> ScoreCache:
         """The scores that the store keeps for this model, with these options and on this sort of device."""
         from spaniel_neural.devices import choose_device

@@ -78,17 +78,22 @@ class MaxSim(PointwiseReranker):
         listed, number = np.unique(run.rows, return_inverse=True)
         order = np.argsort(number, kind="stable")
         bounds = np.searchsorted(number[order], np.arange(0, len(listed) + DOCUMENTS, DOCUMENTS))
-        finished = 0
+        done = reached = 0
+
+        def told(documents: int) -> None:
+            # What is counted is queries, and each document does a share of all.
+            nonlocal done, reached
+            done += documents
+            before, reached = reached, len(run) * done // len(listed)
+            self.context.advance(reached - before)
+
         for block, start in enumerate(range(0, len(listed), DOCUMENTS)):
             rows = listed[start : start + DOCUMENTS]
-            theirs = stored.take(rows) if stored is not None else self._encode(rows, corpus)
+            with self.context.following(len(rows), told):
+                theirs = stored.take(rows) if stored is not None else self._encode(rows, corpus)
             pairs = order[bounds[block] : bounds[block + 1]]
             scores[pairs] = self._similarity(mine, theirs, owners[pairs], number[pairs] - start)
             self.context.count("pairs scored", len(pairs))
-            # What is counted is queries, and each block does a share of all.
-            reached = len(run) * int(bounds[block + 1]) // len(order)
-            self.context.advance(reached - finished)
-            finished = reached
         return scores
 
     def _encode(self, rows: NDArray[np.int32], corpus: Corpus) -> MultiVectors:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from spaniel.data import MultiVectors
+from spaniel.observe import loaded_property
 from spaniel_neural.prompted import PromptedEncoder
 
 from spaniel_rerankers.config import TokenEncoderConfig
@@ -33,7 +33,7 @@ class TokenEncoder(PromptedEncoder[TokenLayout]):
         """Read what a folder says about its model."""
         return read_token_layout(folder)
 
-    @cached_property
+    @loaded_property
     def model(self) -> Model:
         """The model itself, loaded on first use."""
         if self.layout.is_plain:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from spaniel.observe import loaded_property
 from spaniel.rerank import PointwiseReranker
 from spaniel_neural.batching import run_batches
 from spaniel_neural.files import model_fingerprint
-from spaniel_neural.loading import Transformer, load_transformer
+from spaniel_neural.loading import Transformer, load_for
 
 from spaniel_anncur.config import EmbCrossEncoderConfig
 from spaniel_anncur.marked import compare_markers, mark_pairs, marker_ids
@@ -27,13 +27,10 @@ class EmbCrossEncoder(PointwiseReranker):
     config: EmbCrossEncoderConfig
     window = 4096
 
-    @cached_property
+    @loaded_property
     def transformer(self) -> Transformer:
         """The model, loaded on first use."""
-        config, context = self.config, self.context
-        return load_transformer(
-            config.model, "encoder", revision=config.revision, device=context.device, offline=context.offline
-        )
+        return load_for(self.context, self.config.model, revision=self.config.revision)
 
     def fingerprint(self) -> Mapping[str, str]:
         """Digest of the model's files."""

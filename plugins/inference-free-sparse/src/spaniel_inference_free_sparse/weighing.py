@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.collections import find_dataset
+from spaniel.observe import loaded_property
 from spaniel.store import Need, digest_bytes
 
 from spaniel_inference_free_sparse.idf import (
@@ -52,7 +53,7 @@ class Weighing:
         self.background = background
         self.default = default
 
-    @cached_property
+    @loaded_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer whose tokens are weighed."""
         return read_tokenizer(self.folder)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from spaniel.data import Corpus, Queries, Run
+from spaniel.observe import loaded_property
 from spaniel.recent import Recent
 
 from spaniel_mvp.config import MvpConfig
@@ -39,7 +40,7 @@ class Mvp:
         self.context = context
         self.listed: Recent[str, NDArray[np.int32]] = Recent(_REMEMBERED)
 
-    @cached_property
+    @loaded_property
     def loaded(self) -> Loaded:
         """The model, loaded on first use."""
         from spaniel_mvp.loading import load
