@@ -396,7 +396,10 @@ class LateExplainer(Explainer, Protocol):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A test collection (kind ``dataset``, offered by distributions; folders are the core's own)."""
+    """A test collection (kind ``dataset``, offered by distributions; folders are the core's own).
+
+    It may have ``judging``, a :class:`spaniel.data.Judging`: what is relevant, and whether a query's own document counts.
+    """
 
     @property
     def name(self) -> str:

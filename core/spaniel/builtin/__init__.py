@@ -50,7 +50,7 @@ def commands() -> Iterator[Command]:
     yield Command("run", "spaniel.cli.run:run", "run a pipeline on a collection and write the run")
     yield Command("rerun", "spaniel.cli.run:rerun", "repeat a run and say whether the result is the same")
     yield Command("compare", "spaniel.cli.compare:compare", "put pipelines side by side: quality, significance, cost")
-    yield Command("evaluate", "spaniel.cli.compare:evaluate", "measure a run file")
+    yield Command("evaluate", "spaniel.cli.evaluate:evaluate", "measure run files, and compare several")
     yield Command("search", "spaniel.cli.search:search", "search a collection for a text")
     yield Command("explain", "spaniel.cli.explain:explain", "show why a document got its score")
     yield Command("plan", "spaniel.cli.build:plan", "show what a pipeline needs and what would be built")

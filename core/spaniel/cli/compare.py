@@ -1,26 +1,30 @@
-"""``spaniel compare`` and ``spaniel evaluate``."""
+"""``spaniel compare``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from spaniel.cli.common import (
+    F,
     check_output,
+    judging_options,
     left_out,
     on_error_option,
     read_expression,
     running,
     running_options,
     split_option,
+    tell_judging,
 )
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
-from spaniel.data import OnError, read_run
+from spaniel.data import OnError
 from spaniel.errors import UsageError
 from spaniel.evaluation import (
     DEFAULT_MEASURES,
@@ -29,26 +33,40 @@ from spaniel.evaluation import (
     comparison_table,
     parse_measures,
     write_report,
+    write_value,
 )
 from spaniel.evaluation import compare as compare_systems
-from spaniel.evaluation import evaluate as evaluate_run
 from spaniel.record import versions
-from spaniel.system import describe_task, open_task, run_system
+from spaniel.system import Task, describe_task, open_task, run_system
+
+_COMPARING = (
+    click.option(
+        "--baseline",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Which of them the others are compared with.",
+    ),
+    click.option("--all-pairs", is_flag=True, help="Compare every pair instead."),
+    click.option(
+        "--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML report."
+    ),
+)
+
+
+def comparison_options(command: F) -> F:
+    """Add the options of comparisons."""
+    for option in reversed(_COMPARING):
+        command = option(command)
+    return command
 
 
 @click.command()
 @click.argument("expressions", nargs=-1, required=True, metavar="EXPRESSION... DATA")
 @measure_option
+@judging_options
 @split_option
-@click.option(
-    "--baseline",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Which expression the others are compared with.",
-)
-@click.option("--all-pairs", is_flag=True, help="Compare every pair instead.")
-@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML report.")
+@comparison_options
 @on_error_option
 @json_option
 @running_options
@@ -58,6 +76,8 @@ def compare(
     /,
     expressions: tuple[str, ...],
     measures: tuple[str, ...],
+    rel: float | None,
+    leave_out_own: bool | None,
     split: str | None,
     baseline: int,
     all_pairs: bool,
@@ -85,10 +105,11 @@ def compare(
     with running(state, **settings) as context:
         # Every expression is checked before the first one runs.
         pipelines = [context.pipeline(text) for text in texts]
-        task = open_task(context, find_dataset(context, data, on_error), split)
+        task = open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments, so there is nothing to compare by")
         left_out(task.dataset, task.corpus)
+        tell_judging(task)
         systems = [run_system(context, pipeline, task, names) for pipeline in pipelines]
         made_with = versions(context)
     results = [
@@ -96,66 +117,37 @@ def compare(
         for name, system in zip(_names(texts), systems, strict=True)
         if system.evaluation is not None
     ]
-    comparison = compare_systems(
-        results, describe_task(task), baseline=baseline - 1, all_pairs=all_pairs, seed=settings["seed"]
-    )
+    recipe = {"made_with": made_with, "settings": {k: v for k, v in settings.items() if v is not None}}
+    print_comparison(results, task, baseline, all_pairs, settings["seed"], report, recipe, as_json)
+
+
+def print_comparison(
+    results: Sequence[SystemResult],
+    task: Task,
+    baseline: int,
+    all_pairs: bool,
+    seed: int,
+    report: Path | None,
+    recipe: Mapping[str, Any],
+    as_json: bool,
+    per_query: bool = False,
+) -> None:
+    """Compare systems, and print and report what was found."""
+    comparison = compare_systems(results, describe_task(task), baseline=baseline - 1, all_pairs=all_pairs, seed=seed)
     if report is not None:
-        recipe = {"made_with": made_with, "settings": {k: v for k, v in settings.items() if v is not None}}
         write_report(report, comparison, dict(zip(task.queries.ids, task.queries.texts, strict=True)), recipe)
     if as_json:
-        print_json(comparison.to_json())
+        print_json(comparison.to_json(per_query))
         return
     click.echo(comparison_table(comparison))
+    if per_query:
+        for system in comparison.systems:
+            click.echo(f"\n{system.name}")
+            for column, query in enumerate(system.evaluation.query_ids):
+                pairs = zip(comparison.measures, system.evaluation.per_query[:, column], strict=True)
+                click.echo(f"  {query}  " + "  ".join(f"{name} {write_value(name, value)}" for name, value in pairs))
     if report is not None:
         click.echo(f"wrote {report}")
-
-
-@click.command()
-@click.argument("run_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("data")
-@measure_option
-@split_option
-@click.option("--per-query", is_flag=True, help="Print every query, too.")
-@on_error_option
-@json_option
-@click.pass_obj
-def evaluate(
-    state: State,
-    run_file: Path,
-    data: str,
-    measures: tuple[str, ...],
-    split: str | None,
-    per_query: bool,
-    on_error: OnError,
-    as_json: bool,
-) -> None:
-    """Measure RUN_FILE (TREC format) against the judgments of a collection."""
-    names = parse_measures(measures or DEFAULT_MEASURES)
-    settings: dict[str, Any] = {"device": "auto", "seed": 0, "batch_size": None, "offline": False, "trace": None}
-    with running(state, **settings) as context:
-        task = open_task(context, find_dataset(context, data, on_error), split)
-        if task.qrels is None:
-            raise UsageError(f"{task.dataset.name} has no judgments to measure by")
-        left_out(task.dataset, task.corpus)
-        run = read_run(run_file, task.queries, task.corpus)
-        evaluation = evaluate_run(run, task.queries, task.corpus, task.qrels, names)
-    if as_json:
-        result: dict[str, Any] = {"data": describe_task(task), "measures": dict(evaluation.means)}
-        if per_query:
-            result["per_query"] = {
-                query: {name: float(evaluation.per_query[row, column]) for row, name in enumerate(evaluation.measures)}
-                for column, query in enumerate(evaluation.query_ids)
-            }
-        print_json(result)
-        return
-    if per_query:
-        click.echo(f"{'query':<20} {'  '.join(evaluation.measures)}")
-        for column, query in enumerate(evaluation.query_ids):
-            pairs = zip(evaluation.measures, evaluation.per_query[:, column], strict=True)
-            values = "  ".join(f"{value:{len(name)}.4f}" for name, value in pairs)
-            click.echo(f"{query:<20} {values}")
-    for name, value in evaluation.means.items():
-        click.echo(f"{name:<20} {value:.4f}")
 
 
 def _names(texts: list[str]) -> list[str]:

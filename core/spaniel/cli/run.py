@@ -11,18 +11,20 @@ import click
 from spaniel.cli.common import (
     check_output,
     expression_argument,
+    judging_options,
     left_out,
     on_error_option,
     running,
     running_options,
     split_option,
+    tell_judging,
 )
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.collections import find_dataset
 from spaniel.context import Context
-from spaniel.data import OnError, read_run, write_run
-from spaniel.evaluation import DEFAULT_MEASURES, parse_measures
+from spaniel.data import OnError, read_run_file, write_run
+from spaniel.evaluation import DEFAULT_MEASURES, parse_measures, write_value
 from spaniel.pipeline import Pipeline
 from spaniel.record import read_record, versions, write_record
 from spaniel.system import System, Task, describe_task, open_task, run_system
@@ -33,12 +35,20 @@ measure_option = click.option(
 
 
 def _run(
-    context: Context, expression: str, data: str, split: str | None, on_error: OnError, measures: tuple[str, ...]
+    context: Context,
+    expression: str,
+    data: str,
+    split: str | None,
+    on_error: OnError,
+    measures: tuple[str, ...],
+    rel: float | None,
+    leave_out_own: bool | None,
 ) -> tuple[System, Task]:
     pipeline: Pipeline = context.pipeline(expression)
     names = parse_measures(measures or DEFAULT_MEASURES)
-    task = open_task(context, find_dataset(context, data, on_error), split)
+    task = open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
     left_out(task.dataset, task.corpus)
+    tell_judging(task)
     return run_system(context, pipeline, task, names), task
 
 
@@ -52,6 +62,7 @@ def _run(
     help="Run file to write (TREC, .gz and .zst too).",
 )
 @measure_option
+@judging_options
 @split_option
 @on_error_option
 @json_option
@@ -64,6 +75,8 @@ def run(
     data: str,
     output: Path | None,
     measures: tuple[str, ...],
+    rel: float | None,
+    leave_out_own: bool | None,
     split: str | None,
     on_error: OnError,
     as_json: bool,
@@ -75,7 +88,7 @@ def run(
     """
     check_output(output)
     with running(state, **settings) as context:
-        system, task = _run(context, expression, data, split, on_error, measures)
+        system, task = _run(context, expression, data, split, on_error, measures, rel, leave_out_own)
         if output is not None:
             write_run(output, system.run, task.queries, task.corpus, tag="spaniel")
             write_record(context, system, task, data, on_error, output)
@@ -99,7 +112,7 @@ def run(
 
     click.echo(f"{system.pipeline.expression}  on {task.dataset.name} {task.split}".rstrip())
     for name, value in means.items():
-        click.echo(f"  {name:<12} {value:.4f}")
+        click.echo(f"  {name:<12} {write_value(name, value)}")
     if not means:
         click.echo("  (no judgments: nothing to measure)")
     click.echo(f"  {cost_line(system.cost)}")
@@ -109,15 +122,25 @@ def run(
 
 @click.command()
 @click.argument("record", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--on-error", type=click.Choice(["fail", "skip"]), help="What malformed input does; by default what it did then."
+)
 @json_option
 @click.pass_obj
-def rerun(state: State, record: Path, as_json: bool) -> None:
+def rerun(state: State, record: Path, on_error: OnError | None, as_json: bool) -> None:
     """Repeat the run that RECORD (a run file, or the .json beside it) describes; exit code 1 if the result differs."""
     told = read_record(record)
     settings = {"device": told["device"], "seed": told["seed"], "batch_size": told.get("batch_size")}
     with running(state, **settings, offline=False, trace=None) as context:
         system, task = _run(
-            context, told["expression"], told["data"], told["split"] or None, told["on_error"], tuple(told["measures"])
+            context,
+            told["expression"],
+            told["data"],
+            told["split"] or None,
+            on_error or told["on_error"],
+            tuple(told["measures"]),
+            told["task"].get("rel"),
+            {"left out": True, "kept": False}.get(told["task"].get("own_documents")),
         )
         suffix = "".join(Path(told["run"]).suffixes[-2:]) or ".trec"
         with tempfile.TemporaryDirectory() as folder:
@@ -143,7 +166,8 @@ def rerun(state: State, record: Path, as_json: bool) -> None:
             click.echo(f"  {line}")
         if not same:
             for name, values in measures.items():
-                change = f"{values['before']:.4f} → {values['now']:.4f} ({values['difference']:+.4f})"
+                written = [write_value(name, values[when]) for when in ("before", "now")]
+                change = f"{' → '.join(written)} ({values['difference']:+.4f})"
                 click.echo(f"  {name:<12} {change}")
             if queries:
                 click.echo(f"  {len(queries)} queries have another order, first {', '.join(queries[:5])}")
@@ -165,11 +189,14 @@ def _changes(told: dict[str, Any], now: dict[str, str], task: dict[str, Any]) ->
 
 
 def _differing(original: Path, system: System, task: Task) -> list[str]:
-    earlier = read_run(original, task.queries, task.corpus)
+    """Return the ids of the queries whose documents, or their order, are others than in the file.
+
+    Documents that the collection lacks by now are in the file all the same: they make a list another.
+    """
+    earlier = read_run_file(original, task.queries, task.corpus, "skip")
     found = []
     for position, name in enumerate(task.queries.ids):
-        first = earlier.rows[earlier.offsets[position] : earlier.offsets[position + 1]]
-        second = system.run.rows[system.run.offsets[position] : system.run.offsets[position + 1]]
-        if len(first) != len(second) or (first != second).any():
+        then = earlier.documents.ids(earlier.run.of(position)[0].tolist())
+        if then != task.corpus.ids(system.run.of(position)[0]):
             found.append(name)
     return found

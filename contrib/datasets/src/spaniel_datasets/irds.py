@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from spaniel import Document, Qrels, Queries, UsageError
-from spaniel.data import documents_need
+from spaniel.data import Judging, documents_need
 from spaniel.store import Need
 
 from spaniel_datasets.config import IrDatasets as Options
@@ -17,13 +18,19 @@ if TYPE_CHECKING:
 
 def dataset(config: Options, context: Context) -> IrDatasets:
     """Return the collection."""
-    return IrDatasets(config.name)
+    own = bool(_WITHOUT_OWN.fullmatch(config.name))
+    return IrDatasets(config.name, Judging(leave_out_own=own).but(config.rel, config.leave_out_own))
+
+
+_WITHOUT_OWN = re.compile(r"(?:nano-)?beir/(?:arguana|quora)(?:/.*)?")
+"""Collections whose published figures are made without the document that has the query's id."""
 
 
 class IrDatasets:
     """A collection of ir_datasets; its split is the last part of its id, or ``test``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, judging: Judging) -> None:
+        self.judging = judging
         try:
             import ir_datasets
         except ImportError:
@@ -67,8 +74,11 @@ class IrDatasets:
         return Queries.from_lists([str(q.query_id) for q in kept], [str(q.default_text()) for q in kept])
 
     def qrels(self, split: str) -> Qrels:
-        """The judgments."""
-        grades: dict[str, dict[str, int]] = {}
+        """The judgments, those of subtopics among them; what is judged twice for one has its highest grade."""
+        grades: dict[str, dict[str, dict[str, float]]] = {}
         for qrel in self._source.qrels_iter():
-            grades.setdefault(str(qrel.query_id), {})[str(qrel.doc_id)] = int(qrel.relevance)
-        return Qrels(grades)
+            subtopic = str(getattr(qrel, "subtopic_id", getattr(qrel, "iteration", "")))
+            judged = grades.setdefault(str(qrel.query_id), {}).setdefault(subtopic, {})
+            grade = float(qrel.relevance)
+            judged[str(qrel.doc_id)] = max(grade, judged.get(str(qrel.doc_id), grade))
+        return Qrels.from_subtopics(grades, self.judging.rel)
