@@ -49,9 +49,7 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -
         curves: dict[str, list[list[Measured]]] = {"idf": [], "ones": []}
         singles: list[list[Measured]] = []
         for seed in seeds:
-            session = Context(
-                context.store, device=context.device, seed=seed, offline=context.offline, registry=context.registry
-            )
+            session = context.reseeded(seed)
             for name, curve in curves.items():
                 points = [_student(session, task, collection, place, place / name, files[0], w, steps) for w in WEIGHTS]
                 curve.append(points)

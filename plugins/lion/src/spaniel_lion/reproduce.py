@@ -40,7 +40,7 @@ PROXY = "digits"
 
 def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -> Reproduction:
     """Run all checks; ``scale`` multiplies the steps of the encoder's training and the evaluations of the search."""
-    sessions = [Context(context.store, seed=seed, device=context.device, offline=True) for seed in seeds]
+    sessions = [context.reseeded(seed) for seed in seeds]
     with context.stage("train encoders", len(seeds) * (len(LION_RATES) + len(ADAMW_RATES)), "trainings", phase="build"):
         trained = compare_trainings(context, sessions, collection, max(2, round(scale * STEPS)))
     with context.stage("search programs", len(seeds) * 3, "searches", phase="build"):

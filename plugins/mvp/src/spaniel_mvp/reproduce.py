@@ -56,7 +56,7 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -
         context.stage("train and rank", len(seeds) * len(VARIANTS), "models", phase="build"),
     ):
         for seed in seeds:
-            session = Context(context.store, device=context.device, seed=seed, offline=True, registry=context.registry)
+            session = context.reseeded(seed)
             learned.append(learn(context, session, task, Path(place) / str(seed), max(1, round(STEPS * scale))))
         times = _times(context, task, Path(place), len(seeds))
     held = min(HELD, -(-len(task.queries) // 2))

@@ -82,7 +82,7 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str) -
         context.stage("search and distil", len(seeds) * (1 + len(_TRAINED)), "steps", phase="build"),
     ):
         for seed in seeds:
-            session = Context(context.store, device=context.device, seed=seed, offline=True, registry=context.registry)
+            session = context.reseeded(seed)
             folder = Path(place) / str(seed)
             folder.mkdir()
             learned.append(_learn(context, session, task, collection, folder, scale))
