@@ -13,6 +13,9 @@ from spaniel_bm25.places import Places
 if TYPE_CHECKING:
     from spaniel import Context
 
+_NAMED = 3
+"""Documents that a note names."""
+
 
 class FeedbackTerms:
     """Exact: the score is the sum, over the terms of the expanded query, of weight times the term's own score.
@@ -70,13 +73,16 @@ class FeedbackTerms:
 
 
 def _part(term: Expanded, score: float, label: str, names: dict[int, str], asked: Places, held: Places) -> Contribution:
-    sources = (
-        [Contribution("(the query)", term.own * score, "query", note=f"weight {term.own:.4f}")] if term.own else []
-    )
-    sources += [
-        Contribution(names[row], share * score, "document", note=f"feedback, weight {share:.4f}")
-        for row, share in sorted(term.sources.items(), key=lambda pair: -pair[1])
-    ]
     places = (*asked.spots((term.token,), "query"), *held.spots((term.token,), "document"))
-    note = f"weight {term.weight:.4f} × {score:.4f}" if score else f"weight {term.weight:.4f}; not in the document"
-    return Contribution(label, term.weight * score, "term", tuple(sources), note, places=places)
+    came = sorted(term.sources.items(), key=lambda pair: -pair[1])
+    if not score:
+        said = [*(["the query"] if term.own else []), *(names[row] for row, _ in came)]
+        origin = ", ".join(said[:_NAMED]) + (" …" if len(said) > _NAMED else "")
+        note = f"not in the document; weight {term.weight:.4f}, from {origin}"
+        return Contribution(label, 0.0, "term", note=note, places=places)
+    own = (Contribution("(the query)", term.own * score, "query", note=f"weight {term.own:.4f}"),) if term.own else ()
+    sources = tuple(
+        Contribution(names[row], share * score, "document", note=f"feedback, weight {share:.4f}") for row, share in came
+    )
+    note = f"weight {term.weight:.4f} × {score:.4f}"
+    return Contribution(label, term.weight * score, "term", (*own, *sources), note, places=places)

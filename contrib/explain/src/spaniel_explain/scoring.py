@@ -160,17 +160,19 @@ class Relisted(Rows):
         """Score a query with one document's altered contents, among the others of its list."""
         listed = np.unique(self._listed.rows)
         documents = corpus.documents(listed)
-        asked = Queries.from_lists(["query"], [query])
-        scores = []
-        for text in texts:
-            altered = [one._replace(title="", text=text) if one.id == document.id else one for one in documents]
-            small = Corpus.from_documents(altered)
-            order = small.rows([one.id for one in altered])
-            run = Run.build(
-                self._listed.offsets, order[np.searchsorted(listed, self._listed.rows)], self._listed.scores
-            )
-            scores.append(_found(self.target.rerank(asked, run, small), small.rows([document.id]).tolist())[0, 0])
-        return np.array(scores, np.float64)
+        # One corpus holds every version of the text. Ties are broken by ids: later rows have lower ones.
+        names = [f"{len(listed) - at:09d}" for at in range(len(listed))]
+        place = next(at for at, one in enumerate(documents) if one.id == document.id)
+        versions = [f"{names[place]}.{number}" for number in range(len(texts))]
+        altered = [document._replace(id=name, title="", text=text) for name, text in zip(versions, texts, strict=True)]
+        small = Corpus.from_documents([d._replace(id=n) for d, n in zip(documents, names, strict=True)] + altered)
+        own, others = small.rows(names), small.rows(versions)
+        lists, at = np.tile(own, (len(texts), 1)), np.searchsorted(listed, self._listed.rows)
+        lists[:, place] = others
+        asked = Queries.from_lists(versions, [query] * len(texts))
+        bounds = np.arange(len(texts) + 1) * len(at)
+        run = Run.build(bounds, lists[:, at].ravel(), np.tile(self._listed.scores, len(texts)))
+        return np.diagonal(_found(self.target.rerank(asked, run, small), others.tolist())).copy()
 
     @property
     def _listed(self) -> Run:
