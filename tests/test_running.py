@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,9 +13,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import spaniel as package
 from click.testing import CliRunner
-from spaniel import Component, Context, Corpus, Document, PluginError, Queries, Run, UsageError, hookimpl
+from pydantic import Field
+from spaniel import (
+    ArtifactError,
+    Component,
+    Config,
+    Context,
+    Corpus,
+    Document,
+    PluginError,
+    Qrels,
+    Queries,
+    Run,
+    UsageError,
+    hookimpl,
+)
 from spaniel.cli.main import main
+from spaniel.context import blame
 from spaniel.data import DenseVectors
 from spaniel.encoding import corpus_vectors, vectors_need
 from spaniel.plugins import Registry
@@ -179,6 +198,124 @@ def test_a_fault_in_a_component_names_its_distribution(context: Context, corpus:
         context.run("first >> broken", QUERIES, corpus)
     with pytest.raises(PluginError, match="lists for 1 queries, not for 2"):
         context.run("first >> wrong", QUERIES, corpus)
+
+
+class PanicException(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(PanicException("index out of bounds"), PluginError), (KeyboardInterrupt(), KeyboardInterrupt),
+     (SystemExit(3), SystemExit), (ValueError("odd"), PluginError), (UsageError("yours"), UsageError)],
+)  # fmt: skip
+def test_a_panic_is_blamed_and_an_interruption_passes(raised: BaseException, seen: type[BaseException]) -> None:
+    with pytest.raises(seen) as caught, blame("dist", "search"):
+        raise raised
+    if seen is PluginError:
+        assert f"dist: search failed: {type(raised).__name__}" in str(caught.value)
+
+
+class Odd(Config):
+    since: object = Field(default=object(), description="no JSON")
+
+
+class OddPlugin:
+    @hookimpl
+    def retrieve(self) -> Iterator[Component]:
+        yield Component("odd", config=f"{HERE}:Odd", factory=f"{HERE}:First", summary="has an odd default")
+
+
+def test_a_default_without_a_json_form_names_the_plugin_before_anything_runs(context: Context) -> None:
+    context.registry.register(OddPlugin(), "odd-plugin")
+    with pytest.raises(PluginError, match="odd-plugin: the option `since` of retrieve `odd` has no JSON form: <object"):
+        context.pipeline("odd")
+
+
+@pytest.mark.parametrize("call", ["os._exit(3)", "os.abort()"])
+def test_a_plugin_that_would_end_the_process_is_named(tmp_path: Path, call: str) -> None:
+    (tmp_path / "rude.py").write_text(f"import os\n{call}\n")
+    asked = [sys.executable, "-m", "spaniel", "--plugin", str(tmp_path / "rude.py"), "components", "encode"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"plugin `rude` did not load: it calls {call} when imported" in done.stderr
+
+
+def test_a_plugin_whose_code_crashes_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "crash.py").write_text("import ctypes\nctypes.string_at(0)\n")
+    asked = [sys.executable, "-m", "spaniel", "--plugin", str(tmp_path / "crash.py"), "components", "encode"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode < 0
+    assert "crash.py" in done.stderr
+
+
+def test_a_child_that_an_import_forks_ends_as_it_likes(tmp_path: Path) -> None:
+    if not hasattr(os, "fork"):
+        pytest.skip("there is no fork here")
+    (tmp_path / "forks.py").write_text(
+        "import os\nchild = os.fork()\nif not child:\n    os._exit(7)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    )
+    asked = [sys.executable, "-m", "spaniel", "--plugin", str(tmp_path / "forks.py"), "components", "encode"]
+    assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def test_what_a_session_shows_can_be_read(context: Context, corpus: Corpus) -> None:
+    pipeline = context.pipeline("first >> length")
+    run = context.run(pipeline, QUERIES, corpus)
+    assert repr(pipeline) == "Pipeline('first >> length')"
+    assert "first" in repr(pipeline.stages[0])
+    assert "2 queries" in repr(run)
+    assert "16 documents" in repr(run)
+    assert "8 documents" in repr(corpus)
+    assert repr(QUERIES).startswith("Queries(2: 'q1'")
+    assert "seed=0" in repr(context)
+    assert repr(Qrels({"q1": {"d1": 1, "d2": 0}})) == "Qrels(1 queries, 2 judgments)"
+    (artifact,) = [entry.artifact for entry in context.store.list()]
+    assert repr(artifact).startswith("Artifact(corpus ")
+    assert {"Context", "Run", "parse", "__version__"} <= set(dir(package))
+
+
+def test_a_reseeded_session_differs_in_the_seed_alone(tmp_path: Path, context: Context) -> None:
+    first = Context(tmp_path, registry=context.registry, seed=1, batch_size=3, offline=True, device="cpu", keep=5)
+    other = first.reseeded(2)
+    assert (other.seed, first.seed) == (2, 1)
+    for name in ("store", "registry", "batch_size", "offline", "device", "keep"):
+        assert getattr(other, name) is getattr(first, name)
+
+
+def test_what_a_session_needs_is_asked_for_once(context: Context, corpus: Corpus, monkeypatch: Any) -> None:
+    asked = []
+    monkeypatch.setattr(First, "needs", lambda self, corpus: asked.append(corpus) or ())
+    for text in ("a", "b", "c"):
+        context.run("first", Queries.from_lists(["q"], [text]), corpus)
+    assert len(asked) == 1
+
+
+def test_an_artifact_is_verified_once_a_session_and_built_again_where_it_was_removed(context: Context) -> None:
+    corpus = Corpus.from_documents([Document("d1", "", "a b")])
+    need = vectors_need(context, "letters", corpus.need)
+    artifact = context.obtain(need)
+    assert context.obtain(need) is artifact
+    file = artifact.path / next(iter(artifact.files))
+    context.store.remove(artifact.address)
+    assert context.obtain(need).path == artifact.path
+    assert Letters.encoded == 2
+    file.write_bytes(b"damaged")
+    assert context.obtain(need).path == artifact.path
+    with pytest.raises(ArtifactError, match=file.name):
+        context.reseeded(0).obtain(need)
+
+
+def test_plugins_that_are_taken_out_are_forgotten(context: Context) -> None:
+    context.registry.register(OddPlugin(), "odd-plugin")
+    context.registry.unregister("odd-plugin")
+    with pytest.raises(UsageError, match="odd"):
+        context.pipeline("odd")
+    assert context.pipeline("first") is context.pipeline("first")
+    context.registry.unregister("tests")
+    with pytest.raises(UsageError, match="first"):
+        context.pipeline("first")
 
 
 def test_observers_see_stages_start_and_finish(context: Context, corpus: Corpus) -> None:

@@ -96,6 +96,9 @@ class Corpus:
     def __len__(self) -> int:
         return self._size
 
+    def __repr__(self) -> str:
+        return f"Corpus({self._size} documents, {self.address[:12]})"
+
     def ids(self, rows: Sequence[int] | NDArray[Any]) -> list[str]:
         """Return the ids of rows, in their order."""
         return [record[0] for record in self._fetch(rows, "id")]

@@ -48,6 +48,11 @@ class Qrels(Mapping[str, Grades]):
         }
         self.level = level
 
+    def __repr__(self) -> str:
+        judged = sum(map(len, self._grades.values()))
+        level = "" if self.level is None else f", relevant from {self.level:g} on"
+        return f"Qrels({len(self._grades)} queries, {judged} judgments{level})"
+
     @classmethod
     def from_subtopics(cls, judged: Mapping[str, Mapping[str, Grades]], level: float | None = None) -> Qrels:
         """Make judgments of those by subtopic: the grade of a document is its highest one over the subtopics of a query.

@@ -51,6 +51,10 @@ class Queries:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        first = [f"{name!r} {text[:40]!r}" for name, text in zip(self.ids[:2], self.texts, strict=False)]
+        return f"Queries({len(self)}: {', '.join(first)}{', …' if len(self) > 2 else ''})"
+
     def select(self, positions: Sequence[int]) -> Queries:
         """Return the queries at some positions, in that order."""
         metadata = None if self.metadata is None else tuple(self.metadata[i] for i in positions)

@@ -46,6 +46,11 @@ class Run:
             view.flags.writeable = False
             object.__setattr__(self, name, view)
 
+    def __repr__(self) -> str:
+        first = ", ".join(f"{row}: {score:.4g}" for row, score in zip(self.rows[:3], self.scores, strict=False))
+        shown = f", first rows {first}" if first else ""
+        return f"Run({len(self.offsets) - 1} queries, {len(self.rows)} documents{shown})"
+
     @classmethod
     def build(cls, offsets: ArrayLike, rows: ArrayLike, scores: ArrayLike) -> Run:
         """Make a run of flat arrays, sorting the lists that are not in order.

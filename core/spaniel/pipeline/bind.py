@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from spaniel.config import Config, Reference, references, search_options
-from spaniel.errors import UsageError
+from spaniel.errors import PluginError, UsageError
 from spaniel.expression import Chain, Expression, Stage, from_data, parse
 from spaniel.expression.tokens import point_out
 from spaniel.expression.tree import Span
@@ -261,6 +262,7 @@ class _Checker:
             for detail in error.errors():
                 self.invalid(stage, model, detail)
             return None, {}
+        _check_plain(registered, config)
         fields = {}
         for field, demand in demands.items():
             value = getattr(config, field)
@@ -335,6 +337,25 @@ class _Checker:
                 stage, f"the inputs of `{stage.name}` do not go together: some need an earlier run, some take none"
             )
         return "must" if "must" in rules else "never" if "never" in rules else "may"
+
+
+def _check_plain(registered: Registered, config: Config) -> None:
+    """Check that every option has a JSON form, which is what tells one component from another.
+
+    Raises:
+        PluginError: one has none. Whatever an expression can give has, so that it is the default or the model's own doing.
+    """
+    try:
+        canonical_json(config.model_dump(mode="json"))
+    except (ValueError, TypeError, RecursionError) as whole:
+        for field, value in config:
+            try:
+                canonical_json(config.model_dump(mode="json", include={field}))
+            except (ValueError, TypeError, RecursionError) as error:
+                what = f"the option `{field}` of {registered.kind} `{registered.name}`"
+                reason = f"{reprlib.repr(value)} ({str(error).splitlines()[0]})"
+                raise PluginError(registered.distribution, f"{what} has no JSON form: {reason}") from error
+        raise PluginError(registered.distribution, f"`{registered.name}` has options without a JSON form") from whole
 
 
 def _allowed(model: type[Config]) -> str:

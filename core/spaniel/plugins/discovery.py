@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from spaniel.errors import UsageError
-from spaniel.plugins.faults import Faulty, Interrupted, TimeLimit
+from spaniel.plugins.faults import Ended, Faulty, Interrupted, TimeLimit
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -173,7 +173,7 @@ def _import_file(path: str) -> ModuleType:
 
 @contextmanager
 def within_limits(seconds: float) -> Iterator[None]:
-    """Interrupt what takes longer than ``seconds``, and keep what it prints out of standard output.
+    """Interrupt what takes longer than ``seconds``, or would end the process, and keep its prints out of standard output.
 
     Only the main thread can be interrupted, and only where there are signals; elsewhere there is no limit. The user's
     own interruption comes as :class:`Interrupted`, so that a plugin's ``raise KeyboardInterrupt`` is not taken for it.
@@ -184,7 +184,8 @@ def within_limits(seconds: float) -> Iterator[None]:
     output, sys.stdout = sys.stdout, sys.stderr
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         try:
-            yield
+            with _not_ended():
+                yield
         finally:
             sys.stdout = output
         return
@@ -201,7 +202,8 @@ def within_limits(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGINT, interrupt)
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
-        yield
+        with _not_ended():
+            yield
     finally:
         spent = seconds - signal.setitimer(signal.ITIMER_REAL, 0)[0]
         signal.signal(signal.SIGALRM, handler)
@@ -210,3 +212,42 @@ def within_limits(seconds: float) -> Iterator[None]:
         if left:  # an alarm that somebody else had set still comes
             signal.setitimer(signal.ITIMER_REAL, max(left - spent, 1e-3), interval)
         sys.stdout = output
+
+
+@contextmanager
+def _not_ended() -> Iterator[None]:
+    """Raise :class:`Ended` where this thread would end the process at once, so that the plugin can be named."""
+    from threading import get_ident
+
+    process, thread = os.getpid(), get_ident()
+    ends: dict[str, Any] = {"_exit": os._exit, "abort": os.abort}
+
+    def end(name: str, *given: Any) -> NoReturn:
+        if (os.getpid(), get_ident()) != (process, thread):
+            ends[name](*given)  # a child that was forked ends as it likes
+        raise Ended(f"os.{name}({', '.join(map(repr, given))})")
+
+    os._exit = lambda status: end("_exit", status)
+    os.abort = lambda: end("abort")
+    try:
+        yield
+    finally:
+        os._exit, os.abort = ends["_exit"], ends["abort"]
+
+
+@contextmanager
+def crashes_shown() -> Iterator[None]:
+    """Have Python say where it was when code in C crashes, which shows the plugin that was being imported."""
+    import faulthandler
+
+    before = faulthandler.is_enabled()
+    try:
+        faulthandler.enable(sys.__stderr__)  # type: ignore[arg-type]
+    except (AttributeError, OSError, ValueError, RuntimeError):
+        yield  # there is no standard error to say it on
+        return
+    try:
+        yield
+    finally:
+        if not before:
+            faulthandler.disable()

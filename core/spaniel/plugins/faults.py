@@ -47,6 +47,10 @@ class TimeLimit(BaseException):
     """A plugin took too long; a BaseException, so that no plugin's own ``except Exception`` stops it."""
 
 
+class Ended(BaseException):
+    """A plugin wanted to end the process without a word, as ``os._exit(3)`` does; no plugin's ``except Exception`` stops it."""
+
+
 class Interrupted(KeyboardInterrupt):
     """The user interrupted what a plugin was doing, which the plugin's own ``raise KeyboardInterrupt`` is not."""
 
@@ -60,6 +64,8 @@ def import_fault(found: Found, error: BaseException) -> Fault:
         return Fault("import", f"endless import: {error}", error)
     if isinstance(error, SystemExit):
         return Fault("import", f"it calls sys.exit({error.code!r}) when imported", error)
+    if isinstance(error, Ended):
+        return Fault("import", f"it calls {error} when imported", error)
     if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
         reason = f"its entry point `{found.value}` does not exist: there is no module {error.name}"
         return Fault("entry point", reason, error)
@@ -74,6 +80,8 @@ def hook_fault(hook: str, error: BaseException) -> Fault:
         return Fault(hook, f"endless hook `{hook}`: {error}", error)
     if isinstance(error, SystemExit):
         return Fault(hook, f"hook `{hook}` calls sys.exit({error.code!r})", error)
+    if isinstance(error, Ended):
+        return Fault(hook, f"hook `{hook}` calls {error}", error)
     return Fault(hook, f"error inside hook `{hook}`: {one_line(error)}", error)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from spaniel.plugins import settings
-from spaniel.plugins.discovery import CORE, Found, file_plugin, find_entry_points, import_limit
+from spaniel.plugins.discovery import CORE, Found, crashes_shown, file_plugin, find_entry_points, import_limit
 from spaniel.plugins.registry import Registry, plugin_error
 from spaniel.plugins.status import PluginStatus
 
@@ -32,7 +32,8 @@ def load_registry(
         UsageError: a file is not there, or a variable holds no number.
     """
     found = [one for one in find_entry_points() if discover or one.distribution == CORE]
-    registry = Registry(found, switched_off(found), import_limit())
+    with crashes_shown():
+        registry = Registry(found, switched_off(found), import_limit())
     failed = [status for status in registry.plugins() if status.faults]
     if strict if strict is not None else os.environ.get("SPANIEL_STRICT") == "1":
         for status in failed:
@@ -42,8 +43,9 @@ def load_registry(
             _warn_of_unknown(found)
         for status in failed:
             print(f"warning: {_left_out(status)}", file=sys.stderr)
-    for path in files:
-        registry.register_file(file_plugin(path))
+    with crashes_shown():
+        for path in files:
+            registry.register_file(file_plugin(path))
     return registry
 
 

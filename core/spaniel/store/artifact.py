@@ -47,6 +47,11 @@ class Artifact:
     files: Mapping[str, FileEntry]
     seconds: float
 
+    def __repr__(self) -> str:
+        recipe = self.recipe
+        what = f"{recipe.type} {recipe.component} {recipe.version}, {len(self.files)} files, {self.bytes} bytes"
+        return f"Artifact({what}, {str(self.path)!r})"
+
     @property
     def address(self) -> str:
         """Digest of the recipe."""
