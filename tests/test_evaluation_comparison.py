@@ -47,6 +47,25 @@ def test_json_has_the_promised_shape() -> None:
     assert all(set(entry) == keys for entry in made["comparisons"])
 
 
+def test_what_is_counted_is_shown_and_not_tested() -> None:
+    def counted(name: str, found: int) -> SystemResult:
+        values = np.array([[found, found, 0.0], [1, 1, 1], [0.1 * found, 0.2, 0.3]])
+        return SystemResult(name, name, Evaluation(("NumRet", "NumQ", "AP"), ("1", "2", "3"), values), {})
+
+    comparison = compare([counted("few", 2), counted("many", 5)])
+    assert [difference.measure for difference in comparison.differences] == ["AP"]
+    assert [set(intervals) for intervals in comparison.intervals] == [{"AP"}, {"AP"}]
+    assert (comparison.best("NumRet"), comparison.best("AP")) == (frozenset(), frozenset({1}))
+    assert comparison.to_json()["systems"][1]["measures"] == {"NumRet": 10, "NumQ": 3, "AP": pytest.approx(1 / 3)}
+    table = click.unstyle(comparison_table(comparison, 200))
+    assert [line.split()[2:5] for line in table.splitlines()[2:4]] == [["4", "3", "0.2333"], ["10", "3", "0.3333"]]
+    assert "Δ AP" in table
+    only = Evaluation(("NumQ",), ("1",), np.ones((1, 1)))
+    alone = compare([SystemResult("a", "a", only, {}), SystemResult("b", "b", only, {})])
+    assert alone.differences == ()
+    assert "NumQ" in comparison_table(alone)
+
+
 def test_values_by_query_are_there_when_asked_for() -> None:
     made = compare(SYSTEMS).to_json(per_query=True)
     assert made["systems"][1]["per_query"]["7"]["AP"] == SYSTEMS[1].evaluation.values("AP")[7]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spaniel.errors import UsageError
-from spaniel.evaluation.measures import Evaluation
+from spaniel.evaluation.measures import Evaluation, counts
 from spaniel.evaluation.statistics import (
     RESAMPLES,
     bootstrap_intervals,
@@ -83,8 +83,8 @@ class Comparison:
     Attributes:
         data: what was searched, as plain data.
         systems: the systems, in the order given.
-        intervals: for each system, measure → ends of the 95 % bootstrap interval of its mean.
-        differences: by pair, then by measure.
+        intervals: for each system, measure → ends of the 95 % bootstrap interval of its mean; none of what counts.
+        differences: by pair, then by measure; none in measures that count, which have no mean.
         seed: seed of intervals and tests.
         baseline: position of the system that the others are compared with; ``None`` where every pair is.
     """
@@ -102,6 +102,11 @@ class Comparison:
         return self.systems[0].evaluation.measures
 
     @property
+    def tested(self) -> tuple[str, ...]:
+        """The measures that have a mean, so that intervals and tests say something."""
+        return tuple(name for name in self.measures if not counts(name))
+
+    @property
     def test(self) -> str:
         """How the differences were tested, in words."""
         tests = len(self.differences)
@@ -117,7 +122,12 @@ class Comparison:
         return evaluations[difference.system].values(measure) - evaluations[difference.baseline].values(measure)
 
     def best(self, measure: str) -> frozenset[int]:
-        """Return the positions of the systems with the highest mean; none where there is nothing to choose from."""
+        """Return the positions of the systems with the highest mean; none where there is nothing to choose from.
+
+        That a system retrieves more documents, or was asked more queries, does not make it better.
+        """
+        if counts(measure):
+            return frozenset()
         means = [round(system.evaluation.means[measure], 9) for system in self.systems]
         return frozenset(at for at, mean in enumerate(means) if mean == max(means) and len(means) > 1)
 
@@ -185,8 +195,10 @@ def compare(
     _check(systems, baseline)
     positions = range(len(systems))
     pairs = list(combinations(positions, 2)) if all_pairs else [(baseline, at) for at in positions if at != baseline]
-    measures, queries = systems[0].evaluation.measures, systems[0].evaluation.query_ids
-    values = np.stack([system.evaluation.per_query for system in systems])
+    queries = systems[0].evaluation.query_ids
+    measures = [name for name in systems[0].evaluation.measures if not counts(name)]
+    values = np.array([[system.evaluation.values(name) for name in measures] for system in systems])
+    values = values.reshape(len(systems), len(measures), len(queries))
     ends = bootstrap_intervals(values.reshape(len(systems) * len(measures), len(queries)), seed)
     intervals = tuple(
         {name: (low, high) for name, (low, high) in zip(measures, rows, strict=True)}

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import ir_measures
@@ -69,9 +69,13 @@ class Evaluation:
         return row
 
 
+@lru_cache
 def counts(measure: str) -> bool:
     """Return whether a measure counts (``NumQ``, ``NumRel``, ``NumRet``), so that its sum says something, not its mean."""
-    parsed: Any = ir_measures.parse_measure(measure)
+    try:
+        parsed: Any = ir_measures.parse_measure(measure)
+    except (ValueError, NameError, SyntaxError):
+        return False  # A measure of somebody's own.
     return isinstance(parsed.aggregator(), ir_measures.measures.SumAgg)
 
 
@@ -87,7 +91,15 @@ def parse_measures(names: Sequence[str]) -> tuple[str, ...]:
         UsageError: a name is none, its parameters do not fit, or what computes it is not installed; the message has
             near names and says where the list is.
     """
-    return tuple(dict.fromkeys(str(_parse(name)) for name in names))
+    return tuple(dict.fromkeys(_write(_parse(name)) for name in names))
+
+
+def _write(measure: Any) -> str:
+    """Return the name of a measure, also with a level of 1: that wins over a collection's own, and ir-measures drops it."""
+    given = measure.params.get("rel")
+    if given is None or given != measure.SUPPORTED_PARAMS["rel"].default:
+        return str(measure)
+    return str(measure(rel=given + 1)).replace(f"rel={given + 1}", f"rel={given}", 1)
 
 
 def evaluate(

@@ -16,6 +16,7 @@ from spaniel.data.files import write_text
 from spaniel.errors import UsageError
 from spaniel.evaluation.charts import Bars, bars, largest_change, scatter
 from spaniel.evaluation.comparison import SIGNIFICANT, Comparison, Difference
+from spaniel.evaluation.measures import write_value
 from spaniel.evaluation.table import COSTS, costs_measured, describe_data, p_value, write_cost
 
 _LARGEST = 5
@@ -88,7 +89,8 @@ def write_report(
         costs=costs,
         names=COSTS,
         write_cost=write_cost,
-        scatters=[scatter(comparison, measure, cost) for measure in comparison.measures for cost in costs],
+        write_value=write_value,
+        scatters=[scatter(comparison, measure, cost) for measure in comparison.tested for cost in costs],
         changes=_changes(comparison, texts or {}),
         recipe=[(str(name).replace("_", " "), _entries(group)) for name, group in (recipe or {}).items()],
         significant=SIGNIFICANT,
@@ -105,7 +107,7 @@ def _changes(comparison: Comparison, texts: Mapping[str, str]) -> list[_Change]:
         measure: largest_change(
             [v for v, d in zip(by_query, comparison.differences, strict=True) if d.measure == measure]
         )
-        for measure in comparison.measures
+        for measure in comparison.tested
     }
     return [
         _Change(

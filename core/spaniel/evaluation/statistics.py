@@ -33,7 +33,7 @@ def bootstrap_intervals(values: Floats, seed: int = 0, level: float = 0.95) -> F
         ``(rows, 2)``, lower and upper ends; 0 where there are no queries.
     """
     rows, n = values.shape
-    if n == 0:
+    if n == 0 or rows == 0:
         return np.zeros((rows, 2))
     rng = np.random.default_rng(seed)
     means = [_drawn(rng, size, n) @ values.T / n for size in _chunks(n)]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import click
 
 from spaniel.evaluation.comparison import SIGNIFICANT, Comparison, Difference
+from spaniel.evaluation.measures import write_value
 
 _GAP = "  "
 _NARROWEST = 40
@@ -132,7 +133,7 @@ def _summary(comparison: Comparison) -> list[list[str]]:
     """Return the columns of figures, each with its head."""
     columns = []
     for measure in comparison.measures:
-        cells = [f"{system.evaluation.means[measure]:.4f}" for system in comparison.systems]
+        cells = [write_value(measure, system.evaluation.means[measure]) for system in comparison.systems]
         marks = [comparison.mark(position, measure) for position in range(len(cells))]
         widest = max(map(len, marks))
         best = comparison.best(measure)
@@ -143,7 +144,7 @@ def _summary(comparison: Comparison) -> list[list[str]]:
                 for position, (cell, mark) in enumerate(zip(cells, marks, strict=True))
             ),
         ])  # fmt: skip
-        if measure == comparison.measures[0]:
+        if measure == next(iter(comparison.tested), None):
             ends = [intervals[measure] for intervals in comparison.intervals]
             columns.append(["95 % interval", *(f"{low:.3f}–{high:.3f}" for low, high in ends)])
     for key in costs_measured(comparison):
@@ -152,7 +153,7 @@ def _summary(comparison: Comparison) -> list[list[str]]:
 
 
 def _differences(comparison: Comparison, names: Sequence[str], room: int) -> list[str]:
-    main = comparison.measures[0]
+    main = comparison.tested[0]
     found = [difference for difference in comparison.differences if difference.measure == main]
     if comparison.baseline is not None:
         number = comparison.baseline + 1
