@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from spaniel import Config
-from spaniel.config import Expression, Filter, ref
+from spaniel.config import SEARCHES, Expression, Filter, ref
 
 
 class SentenceEncoderConfig(Config):
@@ -67,13 +67,18 @@ class FaissConfig(Config):
     """Options of an index of faiss."""
 
     factory: str = Field("HNSW32,Flat", description="faiss' own description of the index", min_length=1)
-    ef_search: int = Field(128, description="candidates that a graph (HNSW) is searched with", ge=1)
-    nprobe: int = Field(32, description="lists that an inverted file (IVF) is searched in", ge=1)
+    ef_search: int = Field(
+        128, description="candidates that a graph (HNSW) is searched with", ge=1, json_schema_extra=SEARCHES
+    )
+    nprobe: int = Field(
+        32, description="lists that an inverted file (IVF) is searched in", ge=1, json_schema_extra=SEARCHES
+    )
     rescore: int | None = Field(
         None,
         description="candidates per document wanted, which are scored by their vectors; "
         "by default 4 where codes are not the vectors themselves, else 1",
         ge=1,
+        json_schema_extra=SEARCHES,
     )
     train: int = Field(131072, description="vectors, drawn at random, that lists and codes are learned from", ge=1)
 
@@ -84,15 +89,28 @@ class UsearchConfig(Config):
     dtype: Literal["f32", "bf16", "f16", "i8"] = Field("bf16", description="type of the numbers in the graph")
     connectivity: int = Field(16, description="neighbours of a node", ge=2)
     ef_build: int = Field(128, description="candidates that the graph is built with", ge=1)
-    ef_search: int = Field(128, description="candidates that the graph is searched with", ge=1)
-    rescore: int = Field(1, description="candidates per document wanted, which are scored by their vectors", ge=1)
+    ef_search: int = Field(
+        128, description="candidates that the graph is searched with", ge=1, json_schema_extra=SEARCHES
+    )
+    rescore: int = Field(
+        1,
+        description="candidates per document wanted, which are scored by their vectors",
+        ge=1,
+        json_schema_extra=SEARCHES,
+    )
 
 
 class QuantizedConfig(Config):
     """Options of bytes or bits with rescoring."""
 
     bits: Literal[1, 8] = Field(8, description="bits that are kept of each number")
-    rescore: int = Field(4, description="candidates per document wanted, which are scored by their vectors", ge=1)
+    rescore: int | None = Field(
+        None,
+        description="candidates per document wanted, which are scored by their vectors; "
+        "by default 4 over bytes, and 32 over bits",
+        ge=1,
+        json_schema_extra=SEARCHES,
+    )
 
 
 class ShardedConfig(Config):

@@ -7,8 +7,9 @@ and Schmid, Product quantization for nearest neighbor search, 2011 (IVF, PQ).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError, UsageError
 
 from spaniel_dense.config import FaissConfig
-from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, refuse, sample, unit_blocks
+from spaniel_dense.engine import PER_CANDIDATE, EngineIndexer, drop_ineligible, over_fetch, refuse, sample, unit_blocks
 from spaniel_dense.kept import Kept
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ class FaissIndexer(EngineIndexer):
         self.context = context
         self.check_engine()
 
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The version of faiss: another one may learn other codes, or write another form."""
+        try:
+            return {"faiss": version("faiss-cpu")}
+        except PackageNotFoundError:  # built for other hardware, under another name
+            import faiss
+
+            return {"faiss": faiss.__version__}
+
     def engine(self, dimensions: int) -> Faiss:
         """Return an index of faiss, empty and not trained."""
         return Faiss(self.config, dimensions, self.context.seed_for("faiss") & 0x7FFFFFFF)
@@ -53,6 +63,7 @@ class Faiss:
         self.dimensions = dimensions
         self.seed = seed
         self.index: Any = None
+        self._known: dict[tuple[int, int], Any] = {}
         lossy = any(code in config.factory for code in _LOSSY)
         self.rescore = config.rescore or (_RESCORED if lossy else 1)
 
@@ -67,6 +78,7 @@ class Faiss:
         where = f"faiss(factory={self.config.factory!r}) over {len(kept.rows)} vectors of {self.dimensions} dimensions"
         try:
             self.index = faiss.index_factory(self.dimensions, self.config.factory, faiss.METRIC_INNER_PRODUCT)
+            self._known.clear()
             _settle(self.index, self.seed)
             if not self.index.is_trained:
                 self.index.train(sample(kept, self.config.train, np.random.default_rng(self.seed)))
@@ -82,12 +94,20 @@ class Faiss:
         with _threads(1 if "HNSW" in self.config.factory or "NSG" in self.config.factory else None):
             self.index.add(np.ascontiguousarray(values))
 
+    def evaluations(self, count: int) -> float:
+        """Return how many vectors a graph is searched in, see :data:`spaniel_dense.engine.PER_CANDIDATE`; else 0."""
+        if not self.config.factory.startswith("HNSW") or self.rescore > 1:
+            return 0.0
+        return PER_CANDIDATE * max(self.config.ef_search, count)
+
     def candidates(
         self, asked: NDArray[np.float32], count: int, eligible: NDArray[np.bool_] | None, effort: int
     ) -> NDArray[np.int64]:
         """Return the positions that faiss finds; where an index has no filters, more are asked for and dropped."""
         wanted = min(count * self.rescore, self.index.ntotal)
-        parameters = self._parameters(self.index, wanted, None, effort)
+        if (wanted, effort) not in self._known:
+            self._known[wanted, effort] = self._parameters(self.index, wanted, None, effort)
+        parameters = self._known[wanted, effort]
         if parameters is None:
             wanted = over_fetch(wanted, eligible, self.index.ntotal, effort)
             return drop_ineligible(self.index.search(asked, wanted)[1], eligible)

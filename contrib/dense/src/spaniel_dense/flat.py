@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run
@@ -15,6 +13,7 @@ from spaniel_dense.checks import BLOCK
 from spaniel_dense.kept import Kept, check_kept, keep, open_kept
 from spaniel_dense.kernels import multiply
 from spaniel_dense.selection import Best, room, sort_best
+from spaniel_dense.threads import in_threads, threads
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -157,14 +156,8 @@ def _multiply(asked: NDArray[np.float32], values: NDArray[np.float32]) -> NDArra
     if len(asked) > FEW:
         return asked @ values.T
     scores = np.empty((len(asked), len(values)), np.float32)
-    threads = numba.config.NUMBA_NUM_THREADS if len(values) > SMALL else 1
-    step = max(1, -(-len(values) // threads))
-    parts = [slice(start, start + step) for start in range(0, len(values), step)]
-    if len(parts) == 1:
-        multiply(asked, values, scores)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: multiply(asked, values[part], scores[:, part]), parts))
+    most = threads() if len(values) > SMALL else 1
+    in_threads(lambda part: multiply(asked, values[part], scores[:, part]), len(values), len(values), most)
     return scores
 
 

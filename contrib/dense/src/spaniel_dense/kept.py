@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,9 @@ from spaniel.data.vectors.folder import check_folder
 
 from spaniel_dense.checks import BLOCK, as_rows, blocks, checked_vectors, measure, reciprocal
 from spaniel_dense.files import link_vectors
-from spaniel_dense.kernels import score_pairs
+from spaniel_dense.kernels import rank_pairs, score_pairs, unpack_keys
+from spaniel_dense.selection import cumulated, pack
+from spaniel_dense.threads import in_threads, threads
 
 if TYPE_CHECKING:
     from spaniel.store import Artifact, Draft
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 _FOLDER = "vectors"
 _ROWS = "rows.npy"
 _LENGTHS = "lengths.npy"
+SMALL = 2048
+"""So many candidates, or fewer, are scored by one thread."""
+_ALL = np.empty(0, bool)
+_ONE = np.empty(0, np.float32)
 _UNIT = 1e-5
 _EPSILON = 2.0**-24
 _REACH = 1e38
@@ -168,6 +175,56 @@ class Kept:
             if scale is not None:
                 scores[part] *= scale
         return scores
+
+    def rank(
+        self, asked: NDArray[np.float32], positions: NDArray[np.int64], k: int, eligible: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+        """Return the ``k`` best of candidates under the tie rule, by exact scores.
+
+        Args:
+            asked: queries, as :meth:`checked` returns them.
+            positions: ``(queries, candidates)`` int64, below 0 where there is none; none comes twice in a line.
+            k: how many; at most as many as there are candidates.
+            eligible: which positions count, or ``None`` for all that are not deleted.
+
+        Returns:
+            rows ``(queries, k)``, -1 where there are fewer, their scores, and how many candidates counted.
+
+        Raises:
+            ArtifactError: a position is that of no vector.
+        """
+        keys = np.empty(positions.shape, np.uint64)
+        counts = np.zeros(len(asked), np.int64)
+        wrong = -1
+        mask = _ALL if eligible is None else eligible
+        if len(self.segments) == 1 and self.dtype != np.float16:
+            values, scale = self.segments[0].values, self.segments[0].scale
+            scale = _ONE if scale is None else scale
+
+            def work(part: slice) -> None:
+                nonlocal wrong
+                beyond = rank_pairs(
+                    asked[part], positions[part], values, scale, self.rows, mask, keys[part], counts[part]
+                )
+                wrong = max(wrong, beyond)
+
+            in_threads(work, len(asked), len(asked), threads() if positions.size > SMALL else 1)
+        else:
+            wrong = int(positions.max(initial=-1)) if positions.max(initial=-1) >= len(self.rows) else -1
+            held = positions >= 0
+            if wrong < 0:
+                held[held] = (self.rows[positions[held]] >= 0) & (True if eligible is None else mask[positions[held]])
+                counts = held.sum(axis=1)
+                scores = self.score(asked, cumulated(counts), positions[held])
+                keys = pack(held, self.rows[positions[held]], scores)
+        if wrong >= 0:
+            raise ArtifactError(
+                Path("engine"), f"names vector {wrong} of {len(self.rows)}; remove the index, build it again"
+            )
+        keys.sort(axis=1)
+        rows, best = np.empty((len(asked), k), np.int32), np.empty((len(asked), k), np.float32)
+        unpack_keys(keys, rows, best)
+        return rows, best, counts
 
     def _by_segment(self, positions: NDArray[np.int64]) -> Iterator[tuple[Segment, NDArray[np.int64] | slice]]:
         if len(self.segments) == 1:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 _SIGN = np.uint32(0x80000000)
 _ALL = np.uint32(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+_LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
 STRIP = 64
 """Scores that are passed over together where none of them can be among the best."""
 
@@ -46,6 +48,69 @@ def score_pairs(
             for i in range(len(asked)):
                 total += np.float64(asked[i]) * np.float64(held[i])
             scores[candidate] = np.float32(total)
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def rank_pairs(
+    queries: NDArray[np.float32],
+    positions: NDArray[np.int64],
+    values: NDArray[Any],
+    scale: NDArray[np.float32],
+    rows: NDArray[np.int32],
+    eligible: NDArray[np.bool_],
+    keys: NDArray[np.uint64],
+    counts: NDArray[np.int64],
+) -> int:
+    """Score candidates as :func:`score_pairs` does, and pack scores and rows into keys that ascend from the best on.
+
+    Args:
+        queries: ``(queries, dimensions)``.
+        positions: ``(queries, candidates)`` lines of ``values``; below 0 there is none.
+        values: ``(n, dimensions)`` float32 or int8.
+        scale: ``(n,)`` what scores are multiplied by, or empty.
+        rows: ``(n,)`` what each line is called; below 0 it is deleted.
+        eligible: ``(n,)`` which lines count, or empty where all do.
+        keys: ``(queries, candidates)`` receives the keys, the last of all where there is no candidate that counts.
+        counts: ``(queries,)`` receives how many there are.
+
+    Returns:
+        A position beyond the last line, which nothing is read of, or -1 where there is none.
+    """
+    scratch = np.empty(1, np.float32)
+    bits = scratch.view(np.uint32)
+    for query in range(len(queries)):
+        asked, count = queries[query], 0
+        for column in range(positions.shape[1]):
+            position = positions[query, column]
+            if position >= len(values):
+                return position
+            if position < 0 or rows[position] < 0 or (len(eligible) and not eligible[position]):
+                keys[query, column] = _LAST
+                continue
+            held = values[position]
+            total = 0.0
+            for i in range(len(asked)):
+                total += np.float64(asked[i]) * np.float64(held[i])
+            score = np.float32(total)
+            if len(scale):
+                score *= scale[position]
+            scratch[0] = score + np.float32(0)
+            keys[query, column] = pack_key(bits[0], rows[position])
+            count += 1
+        counts[query] = count
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def unpack_keys(keys: NDArray[np.uint64], rows: NDArray[np.int32], scores: NDArray[np.float32]) -> None:
+    """Read rows and scores, ``(queries, k)`` both, from the first keys of each line; -1 and 0 where there is none."""
+    bits = scores.view(np.uint32)
+    for query in range(rows.shape[0]):
+        for column in range(rows.shape[1]):
+            key = keys[query, column]
+            descending = np.uint32(key >> _HALF)
+            rows[query, column] = -1 if key == _LAST else np.int32(key & _LOW)
+            bits[query, column] = 0 if key == _LAST else (descending if descending & _SIGN else descending ^ ~_SIGN)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})

@@ -8,11 +8,9 @@ quantisers of Jégou, Douze and Schmid, 2011.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from spaniel.contents import open_array, require_finite, require_range
@@ -21,12 +19,17 @@ from spaniel_dense.config import QuantizedConfig
 from spaniel_dense.engine import EngineIndexer, unit_blocks
 from spaniel_dense.kept import Kept
 from spaniel_dense.scanning import scan_bits, scan_bytes
+from spaniel_dense.threads import in_threads
 
 if TYPE_CHECKING:
     from spaniel import Context
 
 GROUP = 64
 """Queries that one thread scans a block of codes for before it goes on to the next block."""
+RESCORE = {8: 4, 1: 32}
+"""Bits of a number → candidates per document wanted, where nobody says."""
+PER_BYTES = 0.2
+"""What scanning a vector's bytes costs, in comparisons of a graph; see :func:`spaniel_dense.engine.price`."""
 _LARGEST = 1e19
 """No number of a vector is above it, see :func:`spaniel_dense.checks.measure`."""
 _ALL = np.empty(0, bool)
@@ -44,9 +47,8 @@ class QuantizedIndexer(EngineIndexer):
 
     def engine(self, dimensions: int) -> Bytes | Bits:
         """Return codes of no vectors yet."""
-        return (
-            Bytes(self.config.rescore, dimensions) if self.config.bits == 8 else Bits(self.config.rescore, dimensions)
-        )
+        rescore = self.config.rescore or RESCORE[self.config.bits]
+        return Bytes(rescore, dimensions) if self.config.bits == 8 else Bits(rescore, dimensions)
 
 
 class Bytes:
@@ -93,6 +95,10 @@ class Bytes:
         return _in_threads(
             lambda part, found: scan_bytes(queries[part], self.codes, counted, found), len(asked), wanted
         )
+
+    def evaluations(self, count: int) -> float:
+        """Return what scanning all bytes costs."""
+        return PER_BYTES * len(self.codes)
 
     def write(self, folder: Path) -> None:
         """Write codes and scales."""
@@ -152,6 +158,10 @@ class Bits:
         wanted = min(count * self.rescore * effort, len(self.words))
         return _in_threads(lambda part, found: scan_bits(queries[part], self.words, counted, found), len(asked), wanted)
 
+    def evaluations(self, count: int) -> float:
+        """Return 0: a scan of bits is cheaper than comparing the vectors, however many queries there are."""
+        return 0.0
+
     def write(self, folder: Path) -> None:
         """Write signs and means."""
         np.save(folder / "words.npy", self.words, allow_pickle=False)
@@ -171,13 +181,5 @@ class Bits:
 
 def _in_threads(scan: Callable[[slice, NDArray[np.int64]], None], queries: int, wanted: int) -> NDArray[np.int64]:
     found = np.full((queries, wanted), -1, np.int64)
-    threads = min(numba.config.NUMBA_NUM_THREADS, queries)
-    step = max(1, min(GROUP, -(-queries // threads)))
-    parts = [slice(start, start + step) for start in range(0, queries, step)]
-    if threads == 1:
-        for part in parts:
-            scan(part, found[part])
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda part: scan(part, found[part]), parts))
+    in_threads(lambda part: scan(part, found[part]), queries, GROUP)
     return found

@@ -90,12 +90,31 @@ def sort_best(
     """
     lengths = np.diff(offsets)
     width = max(k, int(lengths.max(initial=0)))
+    keys = pack(np.arange(width) < lengths[:, None], places, scores)
+    keys.sort(axis=1)
+    return _unpack(keys[:, :k])
+
+
+def pack(held: NDArray[np.bool_], places: NDArray[np.integer], scores: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return keys that ascend from the best candidate on, where ``held`` says that there is one; behind them where not.
+
+    Args:
+        held: ``(queries, any)``; as many are true as there are candidates.
+        places: ``(candidates,)`` rows.
+        scores: ``(candidates,)``.
+    """
     bits = (scores + np.float32(0)).view(np.uint32)
     descending = np.where(bits >> np.uint32(31), bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
-    keys = np.full((len(lengths), width), _NONE, np.uint64)
-    keys[np.arange(width) < lengths[:, None]] = (descending << np.uint64(32)) | places.astype(np.uint64)
-    best = np.sort(keys, axis=1)[:, :k]
-    return _unpack(best)
+    keys = np.full(held.shape, _NONE, np.uint64)
+    keys[held] = (descending << np.uint64(32)) | places.astype(np.uint64)
+    return keys
+
+
+def cumulated(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return offsets for lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
 
 
 def _unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -6,7 +6,8 @@ World graphs, 2016.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError
 
 from spaniel_dense.config import UsearchConfig
-from spaniel_dense.engine import EngineIndexer, drop_ineligible, over_fetch, refuse, unit_blocks
+from spaniel_dense.engine import PER_CANDIDATE, EngineIndexer, drop_ineligible, over_fetch, refuse, unit_blocks
 from spaniel_dense.kept import Kept
+from spaniel_dense.threads import threads
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -33,6 +35,10 @@ class UsearchIndexer(EngineIndexer):
         self.config = config
         self.context = context
         self.check_engine()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The version of usearch: another one may make another graph, or write another form."""
+        return {"usearch": version("usearch")}
 
     def engine(self, dimensions: int) -> Usearch:
         """Return an empty graph."""
@@ -79,12 +85,16 @@ class Usearch:
         start = len(self.index)
         self.index.add(np.arange(start, start + len(values), dtype=np.uint64), values * self.scale, threads=1)
 
+    def evaluations(self, count: int) -> float:
+        """Return how many vectors the graph is searched in, see :data:`spaniel_dense.engine.PER_CANDIDATE`."""
+        return PER_CANDIDATE * max(self.config.ef_search, count * self.config.rescore)
+
     def candidates(
         self, asked: NDArray[np.float32], count: int, eligible: NDArray[np.bool_] | None, effort: int
     ) -> NDArray[np.int64]:
         """Return the positions that usearch finds; it has no filters, so more are asked for and dropped."""
         wanted = over_fetch(count * self.config.rescore, eligible, len(self.index), effort)
-        found = self.index.search(asked, wanted)
+        found = self.index.search(asked, wanted, threads=min(threads(), len(asked)))
         if len(asked) == 1:
             return drop_ineligible(np.asarray(found.keys, np.int64).reshape(1, -1), eligible)
         held = np.arange(found.keys.shape[1]) < np.asarray(found.counts)[:, None]
