@@ -193,3 +193,27 @@ def test_a_bar_is_drawn_on_a_terminal_only(store: Store, monkeypatch: pytest.Mon
     make(store)
     assert call(store, "verify", "--all").stderr == ""
     assert made == [True]
+
+
+def test_what_lies_beside_the_artifacts_is_removed_by_its_name(store: Store) -> None:
+    artifact = make(store)
+    (store.root / "scores").mkdir()
+    (store.root / "scores" / "one.sqlite").write_bytes(b"x" * 100)
+    (store.root / "sources.sqlite").write_bytes(b"x" * 50)
+    (store.root / "mine").mkdir()
+    (store.root / "mine" / "thesis.tex").write_bytes(b"x")
+    assert "scores 100 B" in call(store, "list").stdout
+    told = {one["address"]: one for one in json.loads(call(store, "list", "--json").stdout)}
+    assert (told["scores"]["state"], told["scores"]["bytes"]) == ("remembered", 100)
+    assert call(store, "remove", "scores", answer="n\n").exit_code == 1
+    assert (store.root / "scores" / "one.sqlite").is_file()
+    done = call(store, "remove", "scores", "sources.sqlite", artifact.address[:8], "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert store.remembered() == {"mine": 1}
+    assert not store.has(artifact.address)
+    # What others have put there is theirs.
+    refused = call(store, "remove", "mine", "--yes")
+    assert refused.exit_code == 2
+    assert "thesis.tex is none of the store's own files" in refused.stderr
+    assert (store.root / "mine" / "thesis.tex").is_file()
+    assert call(store, "remove", "artifacts", "--yes").exit_code == 2

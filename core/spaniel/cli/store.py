@@ -44,7 +44,10 @@ def list_(opened: Store, sort: str, as_json: bool) -> None:
     """List artifacts, damaged ones and unfinished builds."""
     entries = sorted(opened.list(), key=_ORDERS[sort])
     if as_json:
-        print_json([_describe(entry) for entry in entries])
+        beside = [
+            {"state": "remembered", "address": n, "bytes": b, "fault": ""} for n, b in opened.remembered().items()
+        ]
+        print_json([_describe(entry) for entry in entries] + beside)
         return
     rows = [("address", "type", "component", "version", "size", "age")]
     for entry in entries:
@@ -66,6 +69,7 @@ def list_(opened: Store, sort: str, as_json: bool) -> None:
     if remembered:
         listed = ", ".join(f"{name} {human_bytes(size)}" for name, size in remembered.items())
         click.echo(f"beside them, made again where they are removed: {listed}")
+        click.echo("`spaniel store remove NAME` removes one of them")
 
 
 @store.command()
@@ -153,21 +157,28 @@ def import_(opened: Store, file: Path, trust: bool) -> None:
 
 
 @store.command()
-@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS|NAME...")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def remove(opened: Store, addresses: tuple[str, ...], yes: bool) -> None:
-    """Remove artifacts: whole, damaged or unfinished ones."""
-    chosen = {opened.resolve(address) for address in addresses}
+    """Remove artifacts, whole, damaged or unfinished, and by its NAME what `store list` shows beside them."""
+    remembered = opened.remembered()
+    names = sorted(set(addresses) & remembered.keys())
+    chosen = {opened.resolve(address) for address in addresses if address not in remembered}
     entries = [entry for entry in opened.list() if entry.address in chosen]
     for entry in entries:
         what = f"{entry.artifact.recipe.type} {entry.artifact.recipe.component}" if entry.artifact else _state(entry)
         click.echo(f"{entry.address[:_SHORT]}  {what}, {human_bytes(entry.bytes)}", err=True)
+    for name in names:
+        click.echo(f"{name}  made again when it is needed, {human_bytes(remembered[name])}", err=True)
     if not yes:
         click.confirm("remove?", abort=True, err=True)
     for address in sorted(chosen):
         opened.remove(address)
         click.echo(f"removed {address[:_SHORT]}")
+    for name in names:
+        opened.forget(name)
+        click.echo(f"removed {name}")
 
 
 def _verify(opened: Store, entries: Sequence[Entry]) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,7 @@ def default_root() -> Path:
 
 _BUILT, _TRUSTED = "built here", "trusted"
 """Who stands for contents that nobody looked through."""
+_DATABASE = re.compile(r"\.sqlite(-wal|-shm|-journal)?$")
 _OWN = ("artifacts", "drafts", "locks", "stamps", "format")
 
 
@@ -138,6 +140,27 @@ class Store:
             return {}
         others = (path for path in sorted(self.root.iterdir()) if path.name not in _OWN)
         return {path.name: size for path in others if (size := _size(path))}
+
+    def forget(self, name: str) -> None:
+        """Remove what lies beside the artifacts under a name that :meth:`remembered` gives.
+
+        Raises:
+            UsageError: there is no such thing, or it holds files that are no databases of the store's kind.
+            ArtifactError: the store cannot be written.
+        """
+        if name not in self.remembered():
+            raise UsageError(f"nothing beside the artifacts of {self.root} is called {name!r}")
+        path = self.root / name
+        files = [path] if not path.is_dir() or path.is_symlink() else [p for p in path.rglob("*") if not p.is_dir()]
+        foreign = [file for file in files if file.is_symlink() or not _DATABASE.search(file.name)]
+        if foreign:
+            raise UsageError(
+                f"{foreign[0]} is none of the store's own files, so {path} is left alone; remove it yourself"
+            )
+        with explained(path):
+            _discard(path)
+            for journal in ("-wal", "-shm", "-journal"):
+                path.with_name(name + journal).unlink(missing_ok=True)
 
     def resolve(self, prefix: str) -> str:
         """Return the one address in the store that begins with ``prefix``; unfinished builds count, too.
