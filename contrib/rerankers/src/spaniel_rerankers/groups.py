@@ -63,8 +63,7 @@ def labelled_groups(queries: Queries, qrels: Qrels, corpus: Corpus, run: Run) ->
     owners: list[int] = []
     excluded: list[NDArray[np.int32]] = []
     for position, name in enumerate(queries.ids):
-        relevant = [document for document, grade in qrels.gains(name).items() if grade > 0]
-        rows = np.unique(corpus.rows(relevant))
+        rows = np.unique(corpus.rows(qrels.relevant(name)))
         rows = rows[rows >= 0]
         excluded.append(rows)
         texts += [queries.texts[position]] * len(rows)

@@ -177,7 +177,7 @@ class _Builder:
             transformer, queries, corpus.contents(first.rows), self.config.max_length, self.context.batch_size
         )[0]
         reranked = Run.build(first.offsets, first.rows, logits[:, 0])
-        judged = Qrels({name: self.source.qrels[name] for name in held.ids})
+        judged = self.source.qrels.select(held.ids)
         measured = {
             str(weight): evaluate(interpolate(first, reranked, weight), held, corpus, judged, [_MEASURE]).means[
                 _MEASURE

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from spaniel import Context, Qrels, UsageError
+from spaniel import Context, UsageError
 from spaniel.protocols import Dataset
 from spaniel.system import Task, open_task
 
@@ -88,8 +88,7 @@ def select(task: Task, positions: Sequence[int]) -> Task:
     """Return a task with some of its queries, and their judgments alone."""
     assert task.qrels is not None
     queries = task.queries.select(positions)
-    qrels = Qrels({name: task.qrels[name] for name in queries.ids})
-    return Task(task.dataset, task.split, task.corpus, queries, qrels)
+    return replace(task, queries=queries, qrels=task.qrels.select(queries.ids))
 
 
 def share(task: Task, effort: float, seed: int) -> Task:

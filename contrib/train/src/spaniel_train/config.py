@@ -201,8 +201,8 @@ class NegativesConfig(Config):
     )
     percent_of_positive: float | None = Field(
         None,
-        description="a negative scores below this percentage of the lowest positive's score (TopK-PercPos: 95); the scores "
-        "must be above 0",
+        description="a negative scores below this percentage of the lowest positive's score (TopK-PercPos: 95), a "
+        "negative score s at s − |s|·(1 − percentage)",
         gt=0,
     )
     margin: float | None = Field(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from spaniel import Context, Qrels, Run, UsageError
+from spaniel import Context, Run, UsageError
 from spaniel.collections import find_dataset
-from spaniel.data import topk
+from spaniel.data import topk, without_own
 from spaniel.evaluation import evaluate
 from spaniel.system import open_task
 
@@ -44,8 +44,8 @@ class Evaluator:
         self.queries = task.queries if spec.held_out is None else held_out(task.queries, spec.held_out)
         if not len(self.queries):
             raise UsageError(f"evaluation: no query of {spec.collection} is held out by held_out: {spec.held_out}")
-        qrels = task.qrels
-        self.qrels = Qrels({name: qrels[name] for name in self.queries.ids if name in qrels})
+        self.qrels = task.qrels.select(self.queries.ids)
+        self.own_left_out = task.own_left_out
 
     def measure(self, trainee: Trainee) -> float:
         """Return the mean of the measure over the queries.
@@ -57,6 +57,8 @@ class Evaluator:
         with torch.no_grad():
             run = self._run(trainee)
         trainee.model.train()
+        if self.own_left_out:
+            run = without_own(run, self.queries, self.corpus)
         (value,) = evaluate(run, self.queries, self.corpus, self.qrels, [self.spec.measure]).means.values()
         return value
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from spaniel import Context, Corpus, Qrels, Queries, UsageError
 from spaniel.collections import choose_split, find_dataset
+from spaniel.data import Judging
 from spaniel.indexing import open_corpus
 
 from spaniel_train.rows import Row
@@ -23,6 +24,7 @@ class Material:
         queries: those of a split, with ``qrels``.
         qrels: their judgments.
         rows: training rows.
+        own_left_out: whether each query's own document, which has its id, counts for nothing.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Material:
     queries: Queries | None = None
     qrels: Qrels | None = None
     rows: Sequence[Row] | None = None
+    own_left_out: bool = False
 
     def need_judgments(self, who: str) -> tuple[Corpus, Queries, Qrels]:
         """Return corpus, queries and judgments.
@@ -77,16 +80,17 @@ def collection_material(context: Context, name: str, split: str | None) -> Mater
         return Material(dataset.name, corpus.digest, corpus)
     chosen = choose_split(dataset, split)
     queries, qrels = dataset.queries(chosen), dataset.qrels(chosen)
-    digest = f"{corpus.digest} {queries.digest} {qrels.digest}"
-    return Material(f"{dataset.name} {chosen}", digest, corpus, queries, qrels)
+    own = getattr(dataset, "judging", Judging()).leave_out_own
+    qrels = qrels.without_own() if own else qrels
+    digest = f"{corpus.digest} {queries.digest} {qrels.digest}" + " without own" * own
+    return Material(f"{dataset.name} {chosen}", digest, corpus, queries, qrels, own_left_out=own)
 
 
 def judged_row(material: Material, position: int) -> Row | None:
     """Return the row of a query and the texts that are judged relevant; ``None`` where the corpus has none of them."""
     corpus, queries, qrels = material.need_judgments("a row of judgments")
     name = queries.ids[position]
-    relevant = sorted(document for document, grade in qrels.get(name, {}).items() if grade > 0)
-    found = corpus.rows(relevant)
+    found = corpus.rows(sorted(qrels.relevant(name)))
     kept = found[found >= 0]
     if not len(kept) or not queries.texts[position].strip():
         return None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from spaniel import UsageError
+from spaniel import Qrels, UsageError
 from spaniel.encoding import corpus_vectors, encode_queries
 
 from spaniel_limit.bounds import largest_margin, least_dimension
@@ -224,11 +224,10 @@ def _returned(ranking: Ranking, wanted: Wanted, depths: Sequence[int]) -> Return
 
 def _wanted(task: Task) -> tuple[Wanted, list[int]]:
     """Return the rows that judged queries want, and the positions of those queries."""
-    qrels: Mapping[str, Mapping[str, int]] = task.qrels or {}
+    qrels = task.qrels or Qrels({})
     positions, sets = [], []
     for position, name in enumerate(task.queries.ids):
-        relevant = [document for document, grade in qrels.get(name, {}).items() if grade > 0]
-        rows = task.corpus.rows(relevant)
+        rows = task.corpus.rows(qrels.relevant(name))
         rows = rows[rows >= 0]
         if len(rows):
             positions.append(position)

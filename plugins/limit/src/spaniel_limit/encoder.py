@@ -71,9 +71,7 @@ class MomentCurveEncoder:
         k = self.config.k
         corpus = open_corpus(self.context, self._dataset.documents())
         queries, qrels = self._dataset.queries(self._split), self._dataset.qrels(self._split)
-        relevant = {
-            query: [document for document, grade in judged.items() if grade > 0] for query, judged in qrels.items()
-        }
+        relevant = {query: qrels.relevant(query) for query in qrels}
         longest = max(map(len, relevant.values()), default=0)
         if longest > k:
             raise UsageError(f"{self._dataset.name} has queries with {longest} relevant documents; give k={longest}")

@@ -25,7 +25,7 @@ class QrelGraph(NamedTuple):
     strength: float
 
 
-def qrel_graph(qrels: Mapping[str, Mapping[str, int]]) -> QrelGraph:
+def qrel_graph(qrels: Mapping[str, Mapping[str, float]]) -> QrelGraph:
     """Measure the graph of judgments; grades above 0 are relevant, and queries without any count as nodes.
 
     One sparse product of the incidence matrix with itself in place of a comparison of all pairs.

@@ -71,8 +71,7 @@ class SampledLists:
     def _judged(self, material: Material, query: str, corpus: Corpus) -> list[int]:
         if self.config.positive == "teacher" or material.qrels is None:
             return []
-        relevant = sorted(document for document, grade in material.qrels.get(query, {}).items() if grade > 0)
-        rows = corpus.rows(relevant)
+        rows = corpus.rows(sorted(material.qrels.relevant(query)))
         return sorted(int(row) for row in rows if row >= 0)
 
     def _rows(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from spaniel import Context, Stage
 from spaniel.collections import find_dataset
-from spaniel.data import Corpus, Qrels, Queries, Run
+from spaniel.data import Corpus, Queries, Run
 from spaniel.evaluation import evaluate
 from spaniel.reproduction import Finding, Reproduction
 from spaniel.system import Task, open_task
@@ -143,7 +143,7 @@ def _rank(session: Context, model: Path, queries: Queries, first: Run, corpus: C
 
 def _quality(ranked: Run, queries: Queries, task: Task) -> float:
     assert task.qrels is not None  # lists hold judged documents
-    judged = Qrels({name: task.qrels[name] for name in queries.ids if name in task.qrels})
+    judged = task.qrels.select(queries.ids)
     return evaluate(ranked, queries, task.corpus, judged, [_MEASURE]).means[_MEASURE]
 
 

@@ -203,7 +203,7 @@ def _retrieval(
     for seed in seeds:
         rng = np.random.default_rng([seed, 3])
         asked = queries.select(np.sort(rng.permutation(len(queries))[: _asked(scale)]).tolist())
-        relevant = {d for name in asked.ids for d, grade in qrels[name].items() if grade > 0}
+        relevant = {document for name in asked.ids for document in qrels.relevant(name)}
         judged = corpus.rows(sorted(relevant))
         others = rng.permutation(len(corpus))[: int(_DOCUMENTS * scale)]
         rows = np.unique(np.concatenate([judged[judged >= 0], others]))
@@ -229,6 +229,4 @@ def _retrieval(
 
 
 def _only(qrels: Any, names: Sequence[str]) -> Any:
-    from spaniel import Qrels
-
-    return Qrels({name: qrels[name] for name in names})
+    return qrels.select(names)

@@ -25,7 +25,8 @@ class Negatives:
     What is judged relevant is never a negative; how often it would have been one but for the judgments tells how often
     the rules let unjudged right answers through. The rules of scores are those of NV-Retriever (Moreira et al., 2024,
     section 3): below a percentage of the positive's score, below it by a margin, below a number. Of several positives the
-    lowest score counts.
+    lowest score counts. A percentage is taken of its size: 95 % of −2 lies 5 % of 2 below it, at −2.1, since 95 % of a
+    negative number is above it. A score that is no number passes no rule.
     """
 
     def __init__(self, config: NegativesConfig, context: Context) -> None:
@@ -54,11 +55,13 @@ class Negatives:
                 counts["without a right document"] += 1
                 continue
             listed = run.rows[run.offsets[place] : run.offsets[place + 1]]
+            if material.own_left_out:
+                listed = listed[listed != corpus.rows([chosen.ids[place]])[0]]
             ranked = listed[self.config.first_rank - 1 : self.config.last_rank]
             counts["candidates"] += len(listed)
             counts["rejected by rank"] += len(listed) - len(ranked)
-            relevant = [name for name, grade in qrels.get(chosen.ids[place], {}).items() if grade > 0]
-            made = self._negatives(row, ranked, np.isin(ranked, corpus.rows(relevant)), corpus, counts)
+            relevant = corpus.rows(qrels.relevant(chosen.ids[place]))
+            made = self._negatives(row, ranked, np.isin(ranked, relevant), corpus, counts)
             if not made and not self.config.keep_empty:
                 counts["rows without a negative"] += 1
                 continue
@@ -84,7 +87,7 @@ class Negatives:
             made = self.scorer.score([row.instruction + row.query] * len(asked), asked)
             lowest, scores = float(made[: len(row.positives)].min()), made[len(row.positives) :]
             for name, ceiling in self._ceilings(lowest):
-                broken = passed & (scores >= ceiling)
+                broken = passed & ~(scores < ceiling)
                 counts[f"rejected by {name}"] += int((broken & ~relevant).sum())
                 passed &= ~broken
         counts["right by the judgments"] += int(relevant.sum())
@@ -107,7 +110,7 @@ class Negatives:
         config = self.config
         made = []
         if config.percent_of_positive is not None:
-            made.append(("percent_of_positive", lowest * config.percent_of_positive / 100))
+            made.append(("percent_of_positive", lowest - abs(lowest) * (1 - config.percent_of_positive / 100)))
         if config.margin is not None:
             made.append(("margin", lowest - config.margin))
         if config.highest is not None:
