@@ -13,7 +13,7 @@ from spaniel.data import SparseVectors
 from spaniel.store import Artifact, Draft, Need, Recipe, Store
 from spaniel_impacts import pruning, sweep
 from spaniel_impacts.building import Precision, invert_tokens, write_vectors
-from spaniel_impacts.postings import Postings
+from spaniel_impacts.postings import Postings, choose
 from spaniel_impacts.queries import Asked, arrange
 from spaniel_impacts.rescoring import score_rows
 
@@ -244,6 +244,65 @@ def test_damage_is_named(tmp_path: Path) -> None:
         Postings.open(artifact, 1)
 
 
+@pytest.mark.parametrize("precision", ["float32", "uint8"])
+@pytest.mark.parametrize("k", [1, 7, 100])
+def test_maxscore_with_frequent_and_rare_terms(tmp_path: Path, precision: Precision, k: int) -> None:
+    # Enough documents for several windows, terms with bounds of blocks and without, and masks.
+    rng = np.random.default_rng(k)
+    rows, width = 140_000, 400
+    shares = 1 / np.arange(1, width + 1)
+    terms = np.searchsorted(np.cumsum(shares / shares.sum()), rng.random((rows, 5))).clip(0, width - 1)
+    kept = np.sort(terms, axis=1)
+    kept = np.where(np.diff(kept, axis=1, prepend=-1) == 0, -1, kept)
+    counts, flat = (kept >= 0).sum(axis=1), kept[kept >= 0].astype(np.int32)
+    values = rng.gamma(1.2, 0.5, len(flat)).astype(np.float32) + np.float32(0.01)
+    vectors = SparseVectors(np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), flat, values, width)
+    postings = opened(vectors, tmp_path, precision)
+    queries = [dict.fromkeys(rng.choice(width, size, replace=False).tolist(), 0.7) for size in (1, 2, 3, 5, 9)]
+    queries += [{0: 1.0, 1: 1.0, 2: 0.5}, {0: 0.3, 399: 1.0}, {5: 1.0, 40: 1.0, 390: 2.0}]
+    asked = arrange(sparse(queries, width), postings)
+    allowed = rng.random(rows) < 0.1
+    for mask in (None, allowed):
+        assert found(postings, asked, k, "sweep", mask) == found(postings, asked, k, "maxscore", mask)
+    assert (postings.limits.place >= 0).any()
+    assert (postings.limits.place < 0).any()
+
+
+def test_bounds_are_those_of_the_postings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    vectors = random_vectors(rng, 700, 30, 9)
+    for precision in ("float32", "uint8"):
+        postings = opened(vectors, tmp_path / precision, precision)
+        limits, terms = postings.limits, np.arange(30, dtype=np.int32)
+        kth = limits.prepare(terms, 5)
+        for term in range(30):
+            part = slice(postings.indptr[term], postings.indptr[term + 1])
+            rows, impacts = postings.indices[part], postings.data[part].astype(np.float32)
+            assert limits.greatest[term] == (impacts.max() if len(impacts) else 0)
+            if len(impacts) < 5:
+                assert kth[term] == 0
+            else:
+                assert np.sort(impacts)[-5] * 0.98 <= kth[term] <= np.sort(impacts)[-5]
+            line = limits.place[term]
+            assert (line >= 0) == (len(rows) * 16 >= 700)
+            for block in range(limits.maxima.shape[1] if line >= 0 else 0):
+                inside = rows >> 6 == block
+                assert limits.maxima[line, block] == (impacts[inside].max() if inside.any() else 0)
+                assert limits.starts[line, block] == np.searchsorted(rows, block << 6)
+
+
+def test_maxscore_is_chosen_by_documents_and_postings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    postings = opened(sparse([{0: 1.0}] * 9 + [{1: 1.0}], 2), tmp_path)
+    frequent, rare = np.array([0], np.int32), np.array([1], np.int32)
+    assert choose(postings, frequent, 1, 1) == "sweep"
+    monkeypatch.setattr("spaniel_impacts.postings.EACH", 10)
+    assert choose(postings, frequent, 1, 1) == "maxscore"
+    assert choose(postings, frequent, 1, 2) == "sweep"
+    assert choose(postings, rare, 1, 1) == "sweep"
+    assert choose(postings, np.repeat(frequent, 9), 1, 1) == "sweep"
+
+
 def test_windows_and_blocks_fit() -> None:
+    assert pruning.FIRST % 64 == 0
     assert sweep.WINDOW % sweep.BLOCK == 0
     assert pruning.FIRST <= pruning.WINDOW

@@ -13,11 +13,11 @@ from spaniel import Context, Corpus, Document, Queries, UsageError
 from spaniel.collections import find_dataset
 from spaniel.data import DenseVectors, SparseVectors
 from spaniel.explain import explain_pipeline
-from spaniel.store import Draft
+from spaniel.indexing import index_need
+from spaniel.store import Draft, Need, Recipe
 from spaniel.system import open_task, run_system
 from spaniel_impacts.building import write_vectors
 from spaniel_impacts.postings import Postings
-from spaniel_sparse import impact
 from spaniel_sparse.config import ImpactConfig
 from spaniel_sparse.impact import ImpactIndex, ImpactIndexer
 
@@ -69,16 +69,28 @@ def index_of(vectors: SparseVectors, folder: Path) -> ImpactIndex:
     return ImpactIndex(Postings(**arrays, documents=len(vectors)))
 
 
-def test_maxscore_is_chosen_for_many_postings_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(impact, "LARGE", 4)
-    indices = np.array([0, 0, 0, 0, 1], np.int32)
-    index = index_of(SparseVectors(np.array([0, 1, 2, 3, 5]), indices, np.ones(5, np.float32), 2), tmp_path)
-    frequent, rare = np.array([0], np.int32), np.array([1], np.int32)
-    assert index.chosen(frequent, 1, 10) == "maxscore"
-    assert index.chosen(rare, 1, 10) == "sweep"
-    assert index.chosen(frequent, 1, 1000) == "sweep"
-    monkeypatch.setattr(impact, "LARGE", 5)
-    assert index.chosen(frequent, 1, 10) == "sweep"
+def test_a_method_that_is_asked_for_is_taken(tmp_path: Path) -> None:
+    index = index_of(SparseVectors(np.array([0, 1]), np.zeros(1, np.int32), np.ones(1, np.float32), 2), tmp_path)
+    for method in ("sweep", "maxscore"):
+        assert ImpactIndex(index.postings, method).chosen(np.zeros(1, np.int32), 1, 10) == method
+
+
+def test_options_of_searching_are_no_part_of_what_is_built(context: Context) -> None:
+    need = documents_vectors()
+    for one, other, same in [
+        ("impact(method=sweep)", "impact(method=maxscore)", True),
+        ("impact(precision=float32)", "impact(precision=uint8)", False),
+        ("seismic(query_cut=5, heap_factor=0.9)", "seismic", True),
+        ("seismic(n_postings=5)", "seismic", False),
+    ]:
+        if "seismic" in one and find_spec("seismic") is None:
+            continue
+        addresses = [index_need(context, name, need, "sparse").recipe.address for name in (one, other)]
+        assert (addresses[0] == addresses[1]) is same, (one, other)
+
+
+def documents_vectors() -> Need:
+    return Need(Recipe("vectors", "test/vectors", "1"), lambda draft: None)
 
 
 def test_what_impact_does_not_take(tmp_path: Path) -> None:
@@ -103,8 +115,6 @@ def test_seismic_finds_most_and_scores_exactly(context: Context, tmp_path: Path)
     config = context.bind("index", "seismic").config
     indexer = SeismicIndexer(config, context)  # type: ignore[arg-type]
     exact = index_of(vectors, tmp_path)
-    from spaniel.store import Need, Recipe
-
     need = Need(Recipe("index", "test/seismic", "1"), lambda draft: indexer.build(vectors, draft))
     index = indexer.open(context.obtain(need))
     queries = vectors[:50]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run
-from spaniel_impacts.postings import Postings
+from spaniel_impacts.postings import Postings, choose
 
 from spaniel_bm25.lexical import Weighted
 
@@ -44,6 +44,15 @@ class Index:
         """Token → term number."""
         return {token: number for number, token in enumerate(self.vocabulary)}
 
+    @cached_property
+    def _frequencies(self) -> NDArray[np.int64]:
+        return np.diff(self.postings.indptr)
+
+    @cached_property
+    def _counts_absent(self) -> bool:
+        """Whether terms add to documents that lack them, as in BM25L and BM25+."""
+        return bool(self.absent.any())
+
     def terms(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Return the known terms of texts: offsets ``(texts + 1,)`` and term numbers; unknown tokens are left out."""
         tokens = self.analyzer.analyze(texts)
@@ -74,6 +83,13 @@ class Index:
             weights: of the terms, 0 or more; all 1 where not given.
             allowed: ``(n,)`` which documents may be found; those past its end may not.
         """
+        # Rare terms add most, and come first; so the order of words in a query does not decide how sums are rounded.
+        owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        order = np.lexsort((terms, self._frequencies[terms], owners))
+        terms, weights = terms[order], None if weights is None else weights[order]
+        if not self._counts_absent:
+            method = "sweep" if allowed is not None else choose(self.postings, terms, len(offsets) - 1, k)
+            return self.postings.search(offsets, terms, k, weights=weights, allowed=allowed, method=method)
         absent = self.absent[terms] if weights is None else self.absent[terms] * weights
         constants = np.concatenate([[0], np.cumsum(absent, dtype=np.float64)])
         constants = (constants[offsets[1:]] - constants[offsets[:-1]]).astype(np.float32)
@@ -89,7 +105,7 @@ class Index:
 
     def document_frequencies(self, tokens: Sequence[str]) -> NDArray[np.int64]:
         """Return how many documents hold each token."""
-        return self._of(np.diff(self.postings.indptr), tokens)
+        return self._of(self._frequencies, tokens)
 
     def collection_frequencies(self, tokens: Sequence[str]) -> NDArray[np.int64]:
         """Return how often each token occurs in all documents together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numba
@@ -14,6 +15,7 @@ from spaniel import Run, UsageError
 from spaniel.contents import open_array, require
 from spaniel.store import Artifact
 
+from spaniel_impacts.bounds import Bounds
 from spaniel_impacts.keys import unpack
 from spaniel_impacts.pruning import maxscore
 from spaniel_impacts.sweep import sweep
@@ -26,6 +28,10 @@ RETURNED = 2**22
 
 Search = Literal["sweep", "maxscore"]
 
+EACH, SHARE, TERMS = 5000, 0.5, 8
+"""MaxScore was measured to be the faster from so many documents on for each one that is retrieved, where the terms of a query
+have at least so many postings a document, and are at most so many."""
+
 
 @dataclass(frozen=True, eq=False)
 class Postings:
@@ -36,7 +42,7 @@ class Postings:
         indices: ``(postings,)`` int32 rows, ascending within a term.
         data: ``(postings,)`` impacts, +0.0 or more: float32, or uint8 in steps of each term's own.
         documents: how many documents there are.
-        bounds: ``(terms,)`` float32, the greatest impact of each term; only :meth:`search` by MaxScore needs it.
+        bounds: ``(terms,)`` float32, the greatest impact of each term, by which queries may be arranged.
         steps: ``(terms,)`` float32, what an impact of 1 stands for, where impacts are uint8.
     """
 
@@ -87,6 +93,11 @@ class Postings:
         """Size of the vocabulary."""
         return len(self.indptr) - 1
 
+    @cached_property
+    def limits(self) -> Bounds:
+        """What terms add at most, found as they are asked for."""
+        return Bounds(self.indptr, self.indices, self.data, self.documents)
+
     def impact(self, term: int, row: int) -> float:
         """Return the impact of a term in a document, 0 where the document lacks it."""
         begin, end = self.indptr[term], self.indptr[term + 1]
@@ -108,8 +119,8 @@ class Postings:
     ) -> Run:
         """Return the ``k`` best documents of each query that hold at least one of its terms, exactly.
 
-        Scores are added up in float32 in the order of a query's terms. MaxScore gives the same run, bit for bit, where
-        these come in descending order of weight times bound, as :func:`spaniel_impacts.queries.arrange` brings them.
+        Scores are added up in float32 in the order of a query's terms. MaxScore gives the same run, bit for bit; it saves
+        work where the terms that add most come first.
 
         Args:
             offsets: ``(queries + 1,)``; the terms of query ``q`` are ``offsets[q]:offsets[q + 1]``.
@@ -118,15 +129,15 @@ class Postings:
             weights: of the terms, 0 or more, by which impacts are multiplied; all 1 where not given.
             constants: ``(queries,)`` 0 or more, added to every score of a query; the sweep alone takes them.
             allowed: ``(n,)`` bool, which documents may be found; those past its end may not.
-            method: ``"sweep"`` or ``"maxscore"``.
+            method: ``"sweep"`` or ``"maxscore"``; :func:`choose` says which was measured to be the faster.
 
         Raises:
             UsageError: the mask is no array of booleans, or the method is not given what it needs.
         """
         if allowed is not None:
             allowed = _mask(allowed, self.documents)
-        if method == "maxscore" and (self.bounds is None or constants is not None):
-            raise UsageError("MaxScore needs postings with bounds, and takes no constants")
+        if method == "maxscore" and constants is not None:
+            raise UsageError("MaxScore takes no constants")
         if self.steps is not None:
             weights = self.steps[terms] if weights is None else weights * self.steps[terms]
         queries = len(offsets) - 1
@@ -146,7 +157,8 @@ class Postings:
                 _share(end - start, lambda i, n, p=parts, o=keys: self._sweep(p, i, n, o))
             else:
                 factors = np.ones(len(terms), np.float32) if weights is None else weights
-                parts = (asked, terms, factors, allowed, self.documents)
+                kth = self.limits.prepare(terms[asked[0] : asked[-1]], width)
+                parts = (kth, asked, terms, factors, allowed, self.documents)
                 _share(end - start, lambda i, n, p=parts, o=keys: self._maxscore(p, i, n, o))
             runs.append(Run.from_matrix(*unpack(keys)))
         return Run.concatenate(runs)
@@ -155,7 +167,20 @@ class Postings:
         sweep(self.indptr, self.indices, self.data, *parts, first, step, out)
 
     def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
-        maxscore(self.indptr, self.indices, self.data, self.bounds, *parts, first, step, out)
+        known = self.limits
+        limits = known.greatest, known.place, known.maxima, known.starts
+        maxscore(self.indptr, self.indices, self.data, *limits, *parts, first, step, out)
+
+
+def choose(postings: Postings, terms: NDArray[np.int32], queries: int, k: int) -> Search:
+    """Return how ``k`` documents are searched for, by so many queries of these terms; both ways find the same.
+
+    The sweep reads every posting, and much faster than MaxScore reads those that it needs.
+    """
+    if len(postings) < EACH * k or len(terms) > TERMS * queries:
+        return "sweep"
+    held = int((postings.indptr[terms + 1] - postings.indptr[terms]).sum())
+    return "maxscore" if held >= SHARE * queries * len(postings) else "sweep"
 
 
 def _mask(allowed: NDArray[np.bool_], documents: int) -> NDArray[np.bool_]:

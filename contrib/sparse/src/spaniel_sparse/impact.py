@@ -13,7 +13,7 @@ from spaniel.contents import noted
 from spaniel.data import SparseVectors
 from spaniel_impacts.building import write_vectors
 from spaniel_impacts.checking import check_postings
-from spaniel_impacts.postings import Postings, Search
+from spaniel_impacts.postings import Postings, Search, choose
 from spaniel_impacts.queries import arrange
 
 from spaniel_sparse.config import ImpactConfig
@@ -21,10 +21,6 @@ from spaniel_sparse.config import ImpactConfig
 if TYPE_CHECKING:
     from spaniel import Context
     from spaniel.store import Artifact, Draft
-
-LARGE, SMALL = 500_000, 20
-"""Documents from which, and documents retrieved up to which, MaxScore was measured to be the faster, where a query has as
-many postings as there are documents; with fewer, as learned vectors have, the sweep is."""
 
 
 class ImpactIndexer:
@@ -116,10 +112,7 @@ class ImpactIndex:
         """Return how ``k`` documents are searched for, by so many queries of these terms."""
         if self.method != "auto":
             return "maxscore" if self.method == "maxscore" else "sweep"
-        if len(self) < LARGE or k > SMALL:
-            return "sweep"
-        postings = int((self.postings.indptr[terms + 1] - self.postings.indptr[terms]).sum())
-        return "maxscore" if postings >= queries * len(self) else "sweep"
+        return choose(self.postings, terms, queries, k)
 
     def weights(self, terms: NDArray[np.int32], row: int) -> NDArray[np.float64]:
         """Return the weights of terms in a document, as stored: ``(len(terms),)``, 0 where it lacks one."""
