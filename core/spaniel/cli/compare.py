@@ -20,6 +20,7 @@ from spaniel.cli.common import (
     split_option,
     tell_judging,
 )
+from spaniel.cli.isolated import run_isolated
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.cli.run import measure_option
@@ -67,6 +68,7 @@ def comparison_options(command: F) -> F:
 @judging_options
 @split_option
 @comparison_options
+@click.option("--isolate", is_flag=True, help="Run each system in a process of its own: its memory, its loading.")
 @on_error_option
 @json_option
 @running_options
@@ -82,6 +84,7 @@ def compare(
     baseline: int,
     all_pairs: bool,
     report: Path | None,
+    isolate: bool,
     on_error: OnError,
     as_json: bool,
     **settings: Any,
@@ -110,7 +113,12 @@ def compare(
             raise UsageError(f"{task.dataset.name} has no judgments, so there is nothing to compare by")
         left_out(task.dataset, task.corpus)
         tell_judging(task)
-        systems = [run_system(context, pipeline, task, names) for pipeline in pipelines]
+        systems = [
+            run_isolated(state, pipeline, task, data, on_error, names, settings)
+            if isolate
+            else run_system(context, pipeline, task, names)
+            for pipeline in pipelines
+        ]
         made_with = versions(context)
     results = [
         SystemResult(name, str(system.pipeline.expression), system.evaluation, system.cost)

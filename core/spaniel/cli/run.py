@@ -101,7 +101,13 @@ def run(
                 "measures": means,
                 "cost": system.cost,
                 "stages": [
-                    {"name": s.name, "seconds": s.seconds, "peak_memory_bytes": s.peak_memory, "counts": dict(s.counts)}
+                    {
+                        "name": s.name,
+                        "seconds": s.seconds,
+                        "loading_seconds": s.loading,
+                        "peak_memory_bytes": s.peak_memory,
+                        "counts": dict(s.counts),
+                    }
                     for s in system.stages
                 ],
                 "run": str(output) if output else None,
