@@ -22,7 +22,7 @@ ORNAMENTS = "\u0640\u055a-\u055c\u055e\u05f3\u05f4"
 and question, Hebrew geresh and gershayim."""
 
 LATIN_GREEK = (
-    "A-Za-z\u00aa\u00ba\u00c0-\u02ff\u0370-\u03ff\u1d00-\u1dbf\u1e00-\u1fff\u2071\u207f\u2090-\u209c\u2100-\u214f"
+    "A-Za-z\u00aa\u00b5\u00ba\u00c0-\u02ff\u0370-\u03ff\u1d00-\u1dbf\u1e00-\u1fff\u2071\u207f\u2090-\u209c\u2100-\u214f"
     "\u2c60-\u2c7f\ua722-\ua7ff\uab30-\uab6f\uff21-\uff3a\uff41-\uff5a"
 )
 """Letters that alone are initials, variables or what an elision leaves, not words."""
@@ -35,8 +35,8 @@ _OTHER = re.compile(
     "\u20a0-\u20bf\u2100-\u211f\u2121\u2123-\u214f\u2190-\u22ff]"
 )
 
-_LAST = 0x1F000
-"""Marks and digits end before this; what follows are symbols, ideographs and invisible characters."""
+_LAST = 0x1FC00
+"""Marks and digits end before this; what follows are ideographs and invisible characters."""
 
 
 def is_plain(text: str) -> bool:

@@ -15,10 +15,11 @@ Form = Literal["nfkc", "nfc", "none"]
 _APART = re.compile("[\u2120\u2122\u00bc-\u00be\u2150-\u215f\u2189]")
 """Trade marks and fractions: letters and digits to NFKC, but no part of the word before them."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_LONE_ESZETT = re.compile(r"(?<!\w)ß(?!\w)")
-"""The β of a text whose writer had none: no ss."""
 _TURKIC = str.maketrans({"I": "ı", "İ": "i"})
-_SARA_AM = (("\u0e4d\u0e32", "\u0e33"), ("\u0ecd\u0eb2", "\u0eb3"))
+_SARA_AM = (
+    (re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32"), "\\1\u0e33"),
+    (re.compile("\u0ecd([\u0ec8-\u0ecb]?)\u0eb2"), "\\1\u0eb3"),
+)
 """Sara am, which NFKC takes apart and every dictionary writes as one."""
 
 
@@ -67,7 +68,7 @@ class Normalizer:
                 return text
             return (text.translate(_TURKIC) if self.dotless else text).lower()
         if self.fold and "ß" in text:
-            text = _LONE_ESZETT.sub("β", text)
+            text = _lone_eszett().sub("β", text)
         return self._spell(text)
 
     def _spell(self, text: str) -> str:
@@ -89,8 +90,8 @@ class Normalizer:
         parts: list[str] = []
         starts: list[int] = []
         ends: list[int] = []
-        if self.fold:
-            text = _LONE_ESZETT.sub("β", text)
+        if self.fold and "ß" in text:
+            text = _lone_eszett().sub("β", text)
         for found in _cluster().finditer(text):
             part = self._spell(found[0])
             parts.append(part)
@@ -113,6 +114,12 @@ def _cluster() -> re.Pattern[str]:
 
 
 @cache
+def _lone_eszett() -> re.Pattern[str]:
+    # The β of a text whose writer had none is no ss.
+    return re.compile(f"(?<![\\w{marks()}])ß(?![\\w{marks()}])")
+
+
+@cache
 def _noise() -> tuple[frozenset[str], re.Pattern[str]]:
     noise = f"{INVISIBLE}{ORNAMENTS}\ud800-\udfff{digits()}"
     return members(noise), re.compile(f"[{noise}]")
@@ -124,7 +131,7 @@ def _without_noise(text: str, form: Form) -> str:
     characters, pattern = _noise()
     if form == "nfkc":
         for parts, whole in _SARA_AM:
-            text = text.replace(parts, whole)
+            text = parts.sub(whole, text)
     # The set says no several times as fast as the pattern.
     if characters.isdisjoint(text):
         return text
