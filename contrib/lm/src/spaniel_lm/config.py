@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+import threading
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from spaniel import Config
 from spaniel.config import Expression, ref
+
+_OWN = ("model", "messages", "prompt", "n", "stream", "echo")
+"""Fields of a request's body that answers depend on as they are read; :data:`_LIMITS` are set aside from the budget."""
+_LIMITS = ("max_tokens", "max_completion_tokens")
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 class LocalConfig(Config):
@@ -63,11 +73,23 @@ class RemoteConfig(Config):
         description="tokens that a prompt and its answer may have together, where they are to be fitted to it",
         ge=2,
     )
-    concurrency: int = Field(8, description="requests under way at once", ge=1, le=256)
+    body: str | None = Field(
+        None,
+        description='further fields of every request, as a JSON object, such as `{"reasoning_effort": "low"}`; they replace '
+        "those that are sent otherwise, and null leaves one out",
+    )
+    concurrency: int = Field(
+        8, description="requests under way at once, and connections that are kept open for them", ge=1, le=256
+    )
     attempts: int = Field(
         5, description="times that a request is sent at most, where the server refused the earlier ones", ge=1
     )
-    timeout: float = Field(120.0, description="seconds after which a request without a whole answer is given up", gt=0)
+    timeout: float = Field(
+        120.0,
+        description="seconds after which a request without a whole answer is given up",
+        gt=0,
+        le=threading.TIMEOUT_MAX,
+    )
     backoff: float = Field(
         0.5, description="seconds before the second attempt; each further one waits twice as long", ge=0
     )
@@ -88,6 +110,22 @@ class RemoteConfig(Config):
     max_cost: float | None = Field(None, description="what a session pays at most, in the unit of the prices", ge=0)
     price_prompt: float = Field(0.0, description="price of a million tokens of prompts", ge=0)
     price_answer: float = Field(0.0, description="price of a million tokens of answers", ge=0)
+
+    @field_validator("body")
+    @classmethod
+    def _check_body(cls, given: str | None) -> str | None:
+        if given is None:
+            return given
+        try:
+            fields = json.loads(given, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"no JSON ({error})") from None
+        if not isinstance(fields, dict):
+            raise ValueError('a JSON object, such as {"reasoning_effort": "low"}')
+        own = [name for name in fields if name in _OWN or (name in _LIMITS and fields[name] is not None)]
+        if own:
+            raise ValueError(f"{own[0]} is set by the request itself")
+        return given
 
 
 class RecordedConfig(Config):

@@ -32,9 +32,9 @@ class Pace:
         self._passed: deque[tuple[float, float]] = deque()
         self._lock = threading.Lock()
 
-    def enter(self, amount: float = 1.0) -> None:
-        """Wait until so much more may pass; more than the bound passes alone."""
-        while self.most is not None:
+    def enter(self, amount: float = 1.0, halt: threading.Event | None = None) -> None:
+        """Wait until so much more may pass, or until all is to end; more than the bound passes alone."""
+        while self.most is not None and not (halt is not None and halt.is_set()):
             with self._lock:
                 now = self._clock()
                 while self._passed and self._passed[0][0] <= now - _MINUTE:
@@ -43,7 +43,7 @@ class Pace:
                     self._passed.append((now, amount))
                     return
                 pause = self._passed[0][0] + _MINUTE - now
-            self._sleep(max(pause, 0.001))
+            (self._sleep if halt is None else halt.wait)(max(pause, 0.001))
 
 
 class Budget:

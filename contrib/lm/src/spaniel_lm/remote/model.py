@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import uuid
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
+from spaniel.observe import loaded_property
+from spaniel.observe import loaded_property
 
 from spaniel_lm.capabilities import check_pairs, is_chat, require, wanted_for
 from spaniel_lm.config import RemoteConfig
@@ -28,7 +31,7 @@ from spaniel_lm.protocol import (
     Prompt,
     Scored,
 )
-from spaniel_lm.remote.parsing import answer, echoed
+from spaniel_lm.remote.parsing import answer, clean, echoed
 from spaniel_lm.remote.sending import Request, RequestsFailed, Sender, Tally
 from spaniel_lm.tokenizer import Tokenizer, load_tokenizer
 
@@ -57,7 +60,7 @@ class RemoteModel:
         """What the options say that the server can do."""
         can: set[Capability] = {"generate", "sample"}
         if self.config.api == "chat":
-            can.add("chat")
+            can |= {"chat", "schema"}
         elif self.config.echo:
             can.add("logprobs")
         if self.config.tokenizer is not None:
@@ -73,9 +76,10 @@ class RemoteModel:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the server's address, the model's name there, and how it is asked."""
-        return {"url": self.config.url.rstrip("/"), "model": self.config.model, "api": self.config.api}
+        known = {"url": self.config.url.rstrip("/"), "model": self.config.model, "api": self.config.api}
+        return known | ({"body": json.dumps(self._further, sort_keys=True)} if self._further else {})
 
-    @cached_property
+    @loaded_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that the options name."""
         assert self.config.tokenizer is not None
@@ -84,7 +88,9 @@ class RemoteModel:
     @cached_property
     def sender(self) -> Sender:
         """What sends the requests, with the budget of the session."""
-        key = os.environ.get(self.config.key_variable, "")
+        key = os.environ.get(self.config.key_variable, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UsageError(f"the key in {self.config.key_variable} has characters that no key has")
         return Sender(self.config, {"Authorization": f"Bearer {key}"} if key else {})
 
     def generate(
@@ -105,11 +111,10 @@ class RemoteModel:
         """
         require(self, *wanted_for(prompts, settings, processors, constraints))
         asked = [self._content(prompt, settings) for prompt in prompts]
-        chat = self.config.api == "chat"
-        path = "chat/completions" if chat else "completions"
+        path = "chat/completions" if self.config.api == "chat" else "completions"
 
         def read(content: Any) -> Answer:
-            return answer(content, settings.returns, chat, settings.max_tokens)
+            return answer(content, settings)
 
         most = settings.max_tokens * settings.returns
         return self._send([(path, content, read, _largest(content), most) for content in asked])
@@ -128,6 +133,8 @@ class RemoteModel:
         for prompt, continuation in zip(prompts, continuations, strict=True):
             before: Any
             whole: Any
+            prompt = clean(prompt) if isinstance(prompt, str) else prompt
+            continuation = clean(continuation) if isinstance(continuation, str) else continuation
             if self.config.tokenizer is not None:
                 before = self.tokenizer.ids([prompt])[0]
                 whole = [*before, *self.tokenizer.plain([continuation])[0]]
@@ -187,20 +194,33 @@ class RemoteModel:
         require(self, "prefix")
         raise AssertionError
 
+    @cached_property
+    def _further(self) -> dict[str, Any]:
+        """Fields of the body that the options give."""
+        return json.loads(self.config.body) if self.config.body is not None else {}
+
     def _content(self, prompt: Prompt, settings: Generation) -> dict[str, Any]:
+        """Return a body with what was set: what a server does by itself is not said to it."""
         content: dict[str, Any] = {"model": self.config.model, "max_tokens": settings.max_tokens}
         content |= {"logprobs": True if self.config.api == "chat" else 1} if self.config.answer_logprobs else {}
-        content |= {"temperature": settings.temperature, "top_p": settings.top_p}
+        content |= {"temperature": settings.temperature}
+        content |= {"top_p": settings.top_p} if settings.top_p < 1 else {}
         if settings.temperature > 0:
             content["seed"] = self.context.seed if settings.seed is None else settings.seed
         content |= {"top_k": settings.top_k} if settings.top_k else {}
         content |= {"n": settings.returns} if settings.returns > 1 else {}
         content |= {"stop": list(settings.stop)} if settings.stop else {}
+        if settings.schema is not None:
+            wanted = {"name": "answer", "strict": True, "schema": json.loads(settings.schema)}
+            content["response_format"] = {"type": "json_schema", "json_schema": wanted}
+        content = {name: value for name, value in {**content, **self._further}.items() if value is not None}
         if self.config.api == "chat":
             turns = prompt if is_chat(prompt) else [Message("user", self._text(prompt))]
-            return {**content, "messages": [{"role": turn[0], "content": turn[1]} for turn in turns]}  # type: ignore[index]
+            messages = [{"role": turn[0], "content": clean(turn[1])} for turn in turns]  # type: ignore[index]
+            return {**content, "messages": messages}
         rendered = self.tokenizer.ids([prompt])[0] if is_chat(prompt) else prompt
-        return {**content, "prompt": rendered if isinstance(rendered, str) else list(rendered)}
+        ids: Any = rendered
+        return {**content, "prompt": clean(rendered) if isinstance(rendered, str) else [*map(int, ids)]}
 
     def _text(self, prompt: Prompt) -> str:
         if isinstance(prompt, str):
@@ -215,12 +235,13 @@ class RemoteModel:
         names = [canonical_json([path, content]) for path, content, *_ in wanted]
         first = {name: at for at, name in reversed(list(enumerate(names)))}
         chosen = sorted(first.values())
-        requests = [Request(wanted[at][0], wanted[at][1], uuid.uuid4().hex, *wanted[at][2:]) for at in chosen]
+        fixed = frozenset(self._further)
+        requests = [Request(wanted[at][0], wanted[at][1], uuid.uuid4().hex, *wanted[at][2:], fixed) for at in chosen]
         place = {at: number for number, at in enumerate(chosen)}
         began = time.perf_counter()
         tally = Tally()
         try:
-            made, tally = self.sender.send(requests)
+            made, tally = self.sender.send(requests, self.context.finished)
         except RequestsFailed as error:
             tally = error.tally
             results = [error.results[place[first[name]]] for name in names]

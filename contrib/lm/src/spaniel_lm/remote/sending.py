@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,11 +13,15 @@ from typing import Any, Generic, TypeVar
 from spaniel import UsageError
 
 from spaniel_lm.config import RemoteConfig
+from spaniel_lm.remote.dialect import Dialect, adapt, objection
+from spaniel_lm.remote.faults import Reply
 from spaniel_lm.remote.limits import Budget, Pace
 from spaniel_lm.remote.parsing import Malformed, usage
-from spaniel_lm.remote.transport import Reply, post
+from spaniel_lm.remote.transport import Transport
 
 T = TypeVar("T")
+_CHANGES = 10
+"""Times that a request is changed at most, since the server does not take a field of it."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +31,10 @@ class Request(Generic[T]):
     Attributes:
         path: below the server's address.
         content: JSON.
-        key: idempotency key, the same for every attempt, another for every request.
+        key: idempotency key, the same for every attempt, another for every request and for every change of its body.
         read: makes the result of the answer's JSON, or raises :class:`Malformed`.
         prompt, answer: tokens that it can take at the most.
+        fixed: fields of the content that are sent whatever the server says of them.
     """
 
     path: str
@@ -38,6 +43,7 @@ class Request(Generic[T]):
     read: Callable[[Any], T]
     prompt: int
     answer: int
+    fixed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -95,18 +101,15 @@ class Sender:
     Args:
         config: of the server.
         headers: of each request.
-        sleep: waits; tests give their own.
     """
 
-    def __init__(
-        self, config: RemoteConfig, headers: dict[str, str], sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, config: RemoteConfig, headers: dict[str, str]) -> None:
         self.config = config
-        self.headers = headers
         self.budget = Budget(config)
-        self._sleep = sleep
-        self._requests = Pace(config.requests_per_minute, sleep=sleep)
-        self._tokens = Pace(config.tokens_per_minute, sleep=sleep)
+        self.dialect = Dialect()
+        self.transport = Transport(config.url, config.concurrency, config.timeout, headers)
+        self._requests = Pace(config.requests_per_minute)
+        self._tokens = Pace(config.tokens_per_minute)
 
     def send(
         self, requests: Sequence[Request[T]], done: Callable[[int], None] = lambda count: None
@@ -136,7 +139,14 @@ class Sender:
                     done(1)
             except BaseException:
                 halt.set()
+                self.transport.end()
                 raise
+        learned = self.dialect.news()
+        if learned:
+            warnings.warn(
+                f"{self.config.model} does not take {', '.join(learned)}: it is asked without; answers may be others",
+                stacklevel=2,
+            )
         if failures:
             raise RequestsFailed(results, failures, tally)
         return results, tally
@@ -147,22 +157,18 @@ class Sender:
         problem, sent, unsure = "not sent, since the server will not answer", 0, False
         waits = random.Random(request.key)  # so that requests refused together do not come back together
         reserved = (request.prompt, request.answer)
-        for attempt in range(self.config.attempts):
-            if halt.is_set():
-                break
+        changes, changed, attempt = self.dialect.known, 0, 0
+        while attempt < self.config.attempts and not halt.is_set():
             over = self.budget.reserve(*reserved)
             if over:
                 problem = over
                 break
-            self._requests.enter()
-            self._tokens.enter(sum(reserved))
-            reply = post(
-                f"{self.config.url.rstrip('/')}/{request.path}",
-                request.content,
-                {**self.headers, "Idempotency-Key": request.key},
-                self.config.timeout,
-            )
-            sent += 1
+            self._requests.enter(halt=halt)
+            self._tokens.enter(sum(reserved), halt=halt)
+            content = adapt(request.content, changes)
+            key = f"{request.key}-{changed}" if changed else request.key
+            reply = self.transport.post(request.path, content, {"Idempotency-Key": key})
+            attempt, sent = attempt + 1, sent + 1
             paid = self._paid(reply, reserved)
             self.budget.settle(reserved, paid)
             with lock:
@@ -171,23 +177,28 @@ class Sender:
                     tally.paid += 1
                     tally.prompt, tally.answer = tally.prompt + paid[0], tally.answer + paid[1]
             if reply.outcome == "answered":
-                try:
-                    return request.read(reply.content)
-                except Malformed as error:
-                    return Failure(at, str(error), "yes", sent)
+                self.dialect.learn(changes)
+                return _read(at, request, reply, sent)
             problem = reply.problem
             if reply.outcome == "fatal":
                 halt.set()
                 break
             if reply.outcome == "unusable":
-                return Failure(at, problem, "yes" if paid else "no", sent)
+                change = objection(content, reply, request.fixed)
+                if change and changed < _CHANGES:
+                    # Nothing was done for it: what is asked for now is another request.
+                    changes, changed, attempt = {**self.dialect.known, **changes, **change}, changed + 1, attempt - 1
+                    continue
+                if paid:
+                    return Failure(at, problem, "yes", sent)
+                break
             if reply.outcome == "unsure":
                 unsure = True
                 if not self.config.resend_unsure:
                     break
-            if attempt + 1 < self.config.attempts:
-                pause = self.config.backoff * 2**attempt * (0.5 + waits.random())
-                self._sleep(min(self.config.longest_wait, max(pause, reply.wait)))
+            if attempt < self.config.attempts:
+                pause = self.config.backoff * 2 ** min(attempt - 1, 30) * (0.5 + waits.random())
+                halt.wait(min(self.config.longest_wait, max(pause, reply.wait)))
         if unsure and self.config.resend_unsure:
             # Given up: taken to be charged after all, once.
             self.budget.charge(reserved)
@@ -200,7 +211,17 @@ class Sender:
         """Return the tokens that a reply was charged for; a server that does not tell is taken to charge the most."""
         if reply.outcome == "answered":
             return usage(reply.content) or reserved
-        if reply.outcome == "unusable" and not reply.problem.startswith("HTTP"):
+        if reply.outcome == "unusable" and reply.status < 300:
             return reserved
         # What is unsure is charged once at most, when it is answered or given up.
         return reserved if reply.outcome == "unsure" and not self.config.resend_unsure else None
+
+
+def _read(at: int, request: Request[T], reply: Reply, sent: int) -> T | Failure:
+    """Return what an answer says, or why it cannot be used; whatever it is like, it is the matter of its request alone."""
+    try:
+        return request.read(reply.content)
+    except Malformed as error:
+        return Failure(at, str(error), "yes", sent)
+    except Exception as error:
+        return Failure(at, f"the answer cannot be read ({type(error).__name__}: {str(error)[:200]})", "yes", sent)

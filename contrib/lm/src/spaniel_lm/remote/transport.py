@@ -1,133 +1,144 @@
-"""One request over HTTP, bounded in time and size, with what is known of whether it was paid for."""
+"""Requests over HTTP, bounded in time and size, with what is known of whether they were paid for."""
 
 from __future__ import annotations
 
-import http.client
 import json
-import socket
 import ssl
 import threading
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
+from spaniel import UsageError
+from urllib3 import Timeout
+from urllib3.exceptions import HTTPError, TimeoutError
+from urllib3.response import BaseHTTPResponse
+
+from spaniel_lm.remote.connections import CURRENT, Call, PlainPool, SecuredPool, Watch
+from spaniel_lm.remote.faults import Reply, judge
+
 LARGEST = 2**24
-"""Bytes of an answer at most."""
+"""Bytes of an answer at most, unpacked."""
 _PART = 2**16
 
-Outcome = Literal["answered", "refused", "unsure", "unusable", "fatal"]
-"""``refused``: the server did no work; ``unsure``: it may have; ``unusable``: it did, for nothing; ``fatal``: it will not."""
-_REFUSALS = (408, 425, 429, 500, 502, 503, 504, 529)
-_FATAL = (401, 402, 403, 404, 405, 410)
+
+class TooLarge(ValueError):
+    """An answer is larger than it may be."""
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What became of a request.
+class Transport:
+    """Sends requests to one server, over connections that are kept; threads may share it.
 
-    Attributes:
-        outcome: see :data:`Outcome`.
-        content: the answer's JSON, where there is one.
-        problem: what went wrong, in words.
-        wait: seconds that the server asks to wait.
+    Args:
+        url: of the server.
+        connections: at once, at most.
+        timeout: seconds that a request may take, from the look-up of the server's name to the last byte of the answer.
+        headers: of each request.
+
+    Raises:
+        UsageError: the address is none.
     """
 
-    outcome: Outcome
-    content: Any = None
-    problem: str = ""
-    wait: float = 0.0
-
-
-def post(url: str, content: Any, headers: dict[str, str], timeout: float) -> Reply:
-    """Send a request and read its answer, in ``timeout`` seconds altogether.
-
-    Each request has a connection of its own: on one that is kept, a server that closes it in between leaves unsure whether
-    it has read what was sent.
-    """
-    body = json.dumps(content).encode()
-    where = urlsplit(url)
-    kind: Any = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
-    more = {"context": ssl.create_default_context()} if where.scheme == "https" else {}
-    connection = kind(where.hostname, where.port, timeout=timeout, **more)
-    late = threading.Event()
-
-    def give_up() -> None:
-        late.set()
-        if connection.sock is not None:
-            with suppress(OSError):  # it has just ended by itself
-                connection.sock.shutdown(socket.SHUT_RDWR)
-
-    clock = threading.Timer(timeout, give_up)
-    clock.daemon = True
-    clock.start()
-    try:
+    def __init__(self, url: str, connections: int, timeout: float, headers: dict[str, str]) -> None:
         try:
-            connection.connect()
-        except (OSError, http.client.HTTPException) as error:
-            return Reply("refused", problem=f"no connection to {where.netloc} ({_reason(error)})")
+            where = urlsplit(url)
+            host, port = where.hostname, where.port
+        except ValueError as error:
+            raise UsageError(f"url={url!r} is no address ({error})") from error
+        if not host:
+            raise UsageError(f"url={url!r} names no server")
+        self.timeout, self.headers = timeout, headers
+        self._server = where.netloc.rpartition("@")[2]
+        self._path = where.path.rstrip("/")
+        self._query = f"?{where.query}" if where.query else ""
+        kind = SecuredPool if where.scheme == "https" else PlainPool
+        self._pool = kind(host, port, maxsize=connections)
+        self._slots = threading.BoundedSemaphore(connections)
+        self._watch = Watch()
+
+    def post(self, path: str, content: Any, headers: dict[str, str]) -> Reply:
+        """Send a request and read its answer.
+
+        A server's redirections are not followed: the key is for the address that was given.
+        """
+        body = json.dumps(content).encode()
+        with self._slots:
+            call = Call(self.timeout)
+            self._watch.add(call)
+            CURRENT.call = call
+            try:
+                return self._exchange(call, path, body, headers)
+            finally:
+                self._watch.remove(call)
+                call.close()
+                CURRENT.call = None
+
+    def end(self) -> None:
+        """End all requests that are under way."""
+        self._watch.end_all()
+
+    def _exchange(self, call: Call, path: str, body: bytes, headers: dict[str, str]) -> Reply:
         try:
-            path = where.path + (f"?{where.query}" if where.query else "")
-            connection.request(
-                "POST", path, body, {"Content-Type": "application/json", "Connection": "close", **headers}
+            response = self._pool.urlopen(
+                "POST",
+                f"{self._path}/{path}{self._query}",
+                body,
+                {"Content-Type": "application/json", "Accept": "application/json", **self.headers, **headers},
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                timeout=Timeout(connect=self.timeout, read=self.timeout),
             )
-            response = connection.getresponse()
             data = _read(response)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            what = f"no whole answer in {timeout:g} seconds" if late.is_set() else f"cut off ({_reason(error)})"
-            return Reply("unsure", problem=what)
-        if late.is_set():
-            return Reply("unsure", problem=f"no whole answer in {timeout:g} seconds")
-        return _judge(response, data)
-    finally:
-        clock.cancel()
-        connection.close()
+        except (HTTPError, OSError, ValueError, ArithmeticError, RuntimeError) as error:
+            return self._ended(call, error)
+        if call.late:
+            return self._ended(call, None)
+        return judge(response.status, response.headers, data, self._secret)
+
+    @property
+    def _secret(self) -> str:
+        return self.headers.get("Authorization", "").rpartition(" ")[2]
+
+    def _ended(self, call: Call, error: BaseException | None) -> Reply:
+        over = call.late or isinstance(error, TimeoutError)
+        reason = f"{self.timeout:g} seconds are over" if over else _reason(error)
+        if call.stage == "connecting":
+            refuses = "fatal" if isinstance(_root(error), ssl.SSLCertVerificationError) else "refused"
+            return Reply(refuses, problem=f"no connection to {self._server} ({reason})")  # type: ignore[arg-type]
+        if call.stage == "sending":
+            return Reply("refused", problem=f"not sent whole ({reason})")
+        if over:
+            return Reply("unsure", problem=f"no whole answer in {self.timeout:g} seconds")
+        return Reply("unsure", problem=f"cut off ({reason})")
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     parts, size = [], 0
-    while part := response.read(_PART):
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST:
-            raise ValueError(f"more than {LARGEST} bytes")
-    if response.length:
-        raise http.client.IncompleteRead(b"", response.length)
+    try:
+        while part := response.read(_PART, decode_content=True):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:
+                raise TooLarge(f"more than {LARGEST} bytes")
+    except BaseException:
+        response.close()
+        raise
+    if response.status < 200:
+        response.close()  # another answer is to follow, and would be taken for that of the next request
     return b"".join(parts)
 
 
-def _judge(response: http.client.HTTPResponse, data: bytes) -> Reply:
-    status = response.status
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        content = None
-    said = _message(content)
-    words = f"HTTP {status}" + (f": {said}" if said else "")
-    if 200 <= status < 300:
-        if isinstance(content, dict):
-            return Reply("answered", content)
-        return Reply("unusable", problem="the answer is no JSON object")
-    if status in _FATAL or "insufficient_quota" in said:
-        return Reply("fatal", problem=words)
-    if status in _REFUSALS:
-        return Reply("refused", problem=words, wait=_seconds(response.headers.get("Retry-After")))
-    return Reply("unusable", problem=words)
+def _root(error: BaseException | None) -> BaseException | None:
+    """Return what an error came from."""
+    for _ in range(8):
+        inner = [one for one in getattr(error, "args", ()) if isinstance(one, BaseException)]
+        following = inner[0] if inner else getattr(error, "__cause__", None)
+        if following is None:
+            break
+        error = following
+    return error
 
 
-def _message(content: Any) -> str:
-    error = content.get("error") if isinstance(content, dict) else None
-    if isinstance(error, dict):
-        return " ".join(str(error[key]) for key in ("code", "message") if error.get(key))[:300]
-    return str(error)[:300] if error else ""
-
-
-def _seconds(given: str | None) -> float:
-    try:
-        return max(0.0, float(given or 0))
-    except ValueError:
-        return 0.0  # a date; the back-off decides
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0][:200]
+def _reason(error: BaseException | None) -> str:
+    root = _root(error)
+    return (str(root) or type(root).__name__).split("\n")[0][:200]
