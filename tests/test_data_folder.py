@@ -10,6 +10,7 @@ from spaniel.data import (
     Corpus,
     Document,
     FolderDataset,
+    Judging,
     Qrels,
     Queries,
     read_qrels,
@@ -117,6 +118,20 @@ def test_shards_packings_and_files_that_do_not_belong(tmp_path: Path, store: Sto
     assert opened(dataset, store).documents([0, 1, 2]) == DOCUMENTS[::-1]
     assert dataset.queries("dev").ids == ("q3",)
     assert set(dataset.documents().recipe.inputs) == {"corpus-1.jsonl.gz", "corpus-2.jsonl.zst"}
+
+
+def test_judgments_keep_what_they_have(tmp_path: Path, store: Store) -> None:
+    by_subtopic = Qrels.from_subtopics({"q1": {"a": {"d1": 1, "d 2": 0}, "b": {"d1": 0.5}}, "q2": {"a": {"d1": -1}}})
+    write_folder(tmp_path / "made", DOCUMENTS, QUERIES, {"test": by_subtopic}, Judging(rel=0.5, leave_out_own=True))
+    again = FolderDataset(tmp_path / "made", store=store)
+    assert again.judging == Judging(0.5, True)
+    assert again.qrels("test") == by_subtopic
+    assert again.qrels("test").subtopics == by_subtopic.subtopics
+    assert again.qrels("test").level == 0.5
+    write_qrels(tmp_path / "trec.qrels", by_subtopic, trec=True)
+    assert (tmp_path / "trec.qrels").read_text() == "q1 a d1 1\nq1 a d%202 0\nq1 b d1 0.5\nq2 a d1 -1\n"
+    write_folder(tmp_path / "usual", DOCUMENTS, QUERIES, QRELS, Judging())
+    assert not (tmp_path / "usual" / "spaniel.json").exists()
 
 
 def test_the_content_of_the_files_identifies_the_corpus(folder: Path, store: Store, tmp_path: Path) -> None:

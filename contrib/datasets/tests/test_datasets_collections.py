@@ -15,6 +15,7 @@ from spaniel import Context, UsageError
 from spaniel.cli.main import main
 from spaniel.collections import find_dataset
 from spaniel.indexing import open_corpus
+from spaniel.system import open_task
 from spaniel_datasets.python_docs import reader
 from spaniel_datasets.wordnet import read_synsets
 
@@ -138,6 +139,49 @@ def test_ir_datasets_collections(context: Context, monkeypatch: pytest.MonkeyPat
     assert dataset.qrels("test")["q1"] == {"d1": 2}
     with pytest.raises(UsageError, match="knows no collection"):
         find_dataset(context, "irds:no/such")
+
+
+def test_judgments_of_ir_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ir_datasets = pytest.importorskip("ir_datasets", reason="the extra `irds` is not installed")
+    from ir_datasets.datasets.base import Dataset
+    from ir_datasets.formats import BaseDocs, BaseQrels, BaseQueries, GenericDoc, GenericQuery, TrecQrel, TrecSubQrel
+
+    class Docs(BaseDocs):
+        def docs_iter(self) -> Any:
+            return iter([GenericDoc(name, "text") for name in ("q1", "d1", "d2")])
+
+    class Asked(BaseQueries):
+        def queries_iter(self) -> Any:
+            return iter([GenericQuery("q1", "text")])
+
+    class Judged(BaseQrels):
+        def __init__(self, *rows: Any) -> None:
+            self.rows = rows
+
+        def qrels_iter(self) -> Any:
+            return iter(self.rows)
+
+    def load(*rows: Any, name: str = "spaniel-judged/test", options: str = "") -> Any:
+        monkeypatch.setattr(ir_datasets, "load", lambda asked: Dataset(Docs(), Asked(), Judged(*rows)))
+        return find_dataset(Context(tmp_path / "store"), f'irds(name="{name}"{options})' if options else f"irds:{name}")
+
+    qrels = load(TrecSubQrel("q1", "d1", 1, "1"), TrecSubQrel("q1", "d1", 0, "2")).qrels("test")
+    assert qrels == {"q1": {"d1": 1}}
+    assert qrels.subtopics == {"q1": {"1": {"d1": 1}, "2": {"d1": 0}}}
+    rows = [TrecQrel("q1", "d1", 1, "0"), TrecQrel("q1", "d2", 2, "0")]
+    assert not load(*rows).qrels("test").subtopics
+    assert load(*rows, options=", rel=2").qrels("test").relevant("q1") == ["d2"]
+    for name, own in (
+        ("beir/arguana", True), ("beir/quora/test", True), ("beir/quora/dev", True), ("nano-beir/arguana", True),
+        ("beir/scifact/test", False), ("beir/quoran", False),
+    ):  # fmt: skip
+        dataset = load(*rows, name=name)
+        assert dataset.judging.leave_out_own is own, name
+        task = open_task(Context(tmp_path / "store"), dataset, None)
+        assert task.own_left_out is own
+        assert open_task(Context(tmp_path / "store"), dataset, None, leave_out_own=not own).own_left_out is not own
+    kept = load(*rows, name="beir/arguana", options=", leave_out_own=false")
+    assert not kept.judging.leave_out_own
 
 
 @pytest.fixture

@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from spaniel.cli.common import expression_argument, on_error_option, running, running_options
+from spaniel.cli.common import expression_argument, left_out, on_error_option, running, running_options
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.collections import find_dataset
 from spaniel.data import OnError
 from spaniel.evaluation import human_bytes
+from spaniel.indexing import open_corpus
 from spaniel.pipeline.run import build, needs
 
 
@@ -62,7 +63,10 @@ def index(state: State, /, expression: str, data: str, on_error: OnError, as_jso
     """Build every artifact that a pipeline needs on a collection."""
     with running(state, **settings) as context:
         pipeline = context.pipeline(expression)
-        artifacts = build(context, pipeline, find_dataset(context, data, on_error).documents())
+        dataset = find_dataset(context, data, on_error)
+        need = dataset.documents()
+        artifacts = build(context, pipeline, need)
+        left_out(dataset, open_corpus(context, need))
     if as_json:
         print_json(
             [

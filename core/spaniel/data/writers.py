@@ -6,14 +6,17 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from spaniel.data.document import Document
 from spaniel.data.faults import check_id, check_metadata, check_text
 from spaniel.data.files import write_text
+from spaniel.data.judging import SETTINGS, Judging
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
+from spaniel.data.run_files import escaped
 from spaniel.errors import ArtifactError, UsageError
 
 
@@ -48,23 +51,42 @@ def _line(fields: dict[str, Any], metadata: Mapping[str, Any]) -> str:
 
 
 def write_qrels(path: Path, qrels: Qrels, trec: bool = False) -> None:
-    """Write judgments as BEIR's three columns with a header, or as TREC's four.
+    """Write judgments as BEIR's three columns with a header, or as TREC's four; of subtopics, the subtopic is a column, too.
+
+    TREC's columns are separated by blanks, which ids with blanks cannot be told from: they are escaped, as in runs.
 
     Raises:
         ArtifactError: the file cannot be written.
     """
     with write_text(path) as file:
         if not trec:
-            file.write("query-id\tcorpus-id\tscore\n")
+            file.write("query-id\t" + "subtopic\t" * bool(qrels.subtopics) + "corpus-id\tscore\n")
         for query, judged in qrels.items():
-            for document, grade in judged.items():
-                file.write(f"{query} 0 {document} {grade}\n" if trec else f"{query}\t{document}\t{grade}\n")
+            for subtopic, part in qrels.subtopics.get(query, {"0": judged}).items():
+                for document, grade in part.items():
+                    if trec:
+                        names = " ".join(map(escaped, (query, subtopic, document)))
+                        file.write(f"{names} {grade}\n")
+                    else:
+                        second = f"{subtopic}\t" * bool(qrels.subtopics)
+                        file.write(f"{query}\t{second}{document}\t{grade}\n")
 
 
 def write_folder(
-    path: Path, documents: Iterable[Document], queries: Queries | None = None, qrels: Mapping[str, Qrels] | None = None
+    path: Path,
+    documents: Iterable[Document],
+    queries: Queries | None = None,
+    qrels: Mapping[str, Qrels] | None = None,
+    judging: Judging | None = None,
 ) -> None:
-    """Write a collection as a folder in BEIR layout, which appears whole; ``qrels`` maps splits to judgments.
+    """Write a collection as a folder in BEIR layout, which appears whole.
+
+    Args:
+        path: the folder.
+        documents: what is searched.
+        queries: what is asked.
+        qrels: split → judgments.
+        judging: what is relevant, and whether a query's own document counts; written where it is not as usual.
 
     Raises:
         UsageError: something is there already, or a document is malformed.
@@ -81,6 +103,8 @@ def write_folder(
             write_queries(draft / "queries.jsonl", queries)
         for split, judged in (qrels or {}).items():
             write_qrels(draft / "qrels" / f"{split}.tsv", judged)
+        if judging is not None and judging != Judging():
+            (draft / SETTINGS).write_text(json.dumps(asdict(judging)) + "\n", encoding="utf-8")
         if path.exists():
             # The user may be standing in this folder, so it is filled rather than replaced.
             for part in sorted(draft.iterdir()):

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from spaniel import Context
-from spaniel.cli.common import on_error_option, running, running_options
+from spaniel.cli.common import left_out, on_error_option, running, running_options
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.collections import DATASET, find_dataset
@@ -61,6 +61,7 @@ def show(state: State, /, data: str, on_error: str, as_json: bool, **settings: A
         corpus = open_corpus(context, dataset.documents())
         info = dict(context.obtain(dataset.documents()).info)
         splits = {split: _describe(dataset, split, corpus) for split in dataset.splits}
+        left_out(dataset, corpus)
     if as_json:
         print_json({"name": dataset.name, "corpus": info, "splits": splits})
         return
@@ -81,7 +82,7 @@ def _describe(dataset: Dataset, split: str, corpus: Corpus) -> dict[str, Any]:
         "queries": len(queries),
         "judgments": sum(grades.values()),
         "grades": {str(grade): count for grade, count in sorted(grades.items())},
-        "relevant per query": round(sum(c for g, c in grades.items() if g > 0) / max(1, len(qrels)), 2),
+        "relevant per query": round(sum(len(qrels.relevant(name)) for name in qrels) / max(1, len(qrels)), 2),
         "judged but not there": int((corpus.rows(judged) < 0).sum()) if judged else 0,
     }
 
@@ -120,7 +121,8 @@ def export(state: State, /, data: str, folder: Path, on_error: str, **settings: 
         corpus = open_corpus(context, dataset.documents())
         splits = {split: dataset.qrels(split) for split in dataset.splits}
         queries = dataset.queries(dataset.splits[0]) if len(dataset.splits) == 1 else _all_queries(dataset)
-        write_folder(folder, _documents(context, corpus), queries, splits)
+        left_out(dataset, corpus)
+        write_folder(folder, _documents(context, corpus), queries, splits, getattr(dataset, "judging", None))
     click.echo(f"wrote {len(corpus)} documents and {len(queries)} queries to {folder}")
 
 
