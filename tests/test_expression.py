@@ -238,3 +238,37 @@ def test_a_fault_of_a_hole_is_underlined(text: str, said: str, marked: str) -> N
     assert line[marks.index("^") : marks.index("^") + marks.count("^")].strip("()") == marked
     with pytest.raises(UsageError, match="no plain data"):
         to_data(Stage("a") >> Hole())
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("dense(model=./my-model)", "./my-model"),
+        ("dense(model=../models/a-b.c_d)", "../models/a-b.c_d"),
+        ("dense(model=/srv/models/m.bin, k=3)", "/srv/models/m.bin"),
+        ("dense(model=~/m)", "~/m"),
+        ("dense(model=./ü/模型)", "./ü/模型"),
+    ],
+)
+def test_a_path_needs_no_quotes(text: str, path: str) -> None:
+    found = parse(text)
+    assert found.stages[0].options["model"] == path
+    assert f'model="{path}"' in str(found)
+    assert parse(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dense(model=C:\\models)", 'needs quotes: "C:\\\\models"'),
+        ("dense(model=hub:my-model)", 'needs quotes: "hub:my-model"'),
+        ("./my-model >> bm25", "not the value"),
+        ("bm25(./my-model)", "needs the name of its option"),
+        ('dense(model="a\\u0000b")', "without NUL"),
+        ('dense(model="\\ud800")', "malformed text"),
+    ],
+)
+def test_text_that_is_no_path_says_the_quoted_form(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert message in str(caught.value)

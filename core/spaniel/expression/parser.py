@@ -5,8 +5,11 @@ Grammar, with Python's precedence::
     chain   = sum (">>" sum)*
     sum     = product ("+" product)*
     product = item (("*" | "%") item)*
-    item    = number | string | "[" value,* "]" | "(" chain ")" | name [ "(" argument,* ")" ]
+    item    = number | string | path | "[" value,* "]" | "(" chain ")" | name [ "(" argument,* ")" ]
     argument = [option "="] chain
+
+A path begins with ``/``, ``./``, ``../`` or ``~/`` and ends before white space, a comma, a bracket, a quote or an operator;
+it is text, as if it stood in quotes.
 
 In the expression of a search an item may also be a hole::
 
@@ -180,6 +183,9 @@ class _Parser:
         if token.type == "string":
             self.at += 1
             return _Item(self.string(token), span)
+        if token.type == "path":
+            self.at += 1
+            return _Item(token.text, span)
         if token.type == "name":
             return self.name()
         if self.take("("):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ _TOKEN = re.compile(
     |(?P<range>-?{_END}\.\.-?{_END}(?![\w.]))
     |(?P<number>-?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?(?![\w.]))
     |(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    |(?P<path>(?:\.{{1,2}}|~)?/[^\s,()\[\]"'=?*%+>]*)
     |(?P<name>{NAME.pattern})
     |(?P<mark>>>|[%+*()\[\],=?])""",
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -23,7 +25,7 @@ _TOKEN = re.compile(
 
 
 class Token(NamedTuple):
-    """A token with its place: ``type`` is range, number, string, name, mark or end."""
+    """A token with its place: ``type`` is range, number, string, path, name, mark or end."""
 
     type: str
     text: str
@@ -49,6 +51,14 @@ def point_out(source: str, span: Span, message: str) -> str:
     return f"{message}\n  {visible}\n  {' ' * column}{'^' * width}"
 
 
+def _word(text: str, at: int) -> str:
+    """Return what stands without white space, comma, bracket or equals sign around a place."""
+    around = re.compile(r"[^\s,()\[\]=]*")
+    begin = max(text.rfind(mark, 0, at) for mark in " \t\n,()[]=") + 1
+    found = around.match(text, begin)
+    return found[0][:_SHOWN] if found else text[at]
+
+
 def tokenize(text: str, holes: bool) -> list[Token]:
     """Return the tokens of a text, and behind them one that stands for its end.
 
@@ -59,8 +69,10 @@ def tokenize(text: str, holes: bool) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            what = "text without a closing quote" if text[at] in "\"'" else f"unexpected {text[at]!r}"
-            raise UsageError(point_out(text, (at, at + 1), f"{what}; text that is no plain name needs quotes"))
+            quote = text[at] in "\"'"
+            what = "text without a closing quote" if quote else f"unexpected {text[at]!r}"
+            hint = "" if quote else f": {json.dumps(_word(text, at), ensure_ascii=False)}"
+            raise UsageError(point_out(text, (at, at + 1), f"{what}; text that is no plain name needs quotes{hint}"))
         if match.group() == HOLE and not holes:
             message = "unexpected '?': holes are for `spaniel explore`; other text needs quotes"
             raise UsageError(point_out(text, match.span(), message))

@@ -13,6 +13,9 @@ from spaniel.errors import UsageError
 from spaniel.store.digests import canonical_json, digest_bytes, digest_files
 from spaniel.store.files import State, is_settled, state
 
+_ASK = 10_000
+"""Paths in one question to the database."""
+
 
 class Sources:
     """Digests of files by path, size, times and inode: in a small database, or in memory where none can be written."""
@@ -43,9 +46,11 @@ class Sources:
         """Return the SHA-256 of each file, or why it cannot be read."""
         keys: list[str | OSError] = []
         states: dict[str, State] = {}
+        folders: dict[Path, Path] = {}
         for file in files:
             try:
-                key = str(file.resolve())
+                # Folders are resolved once: a folder of notes has many files. A link is known by what it leads to.
+                key = str(_resolved(file.parent, folders) / file.name)
                 states[key] = state(file)
                 keys.append(key)
             except OSError as error:
@@ -62,11 +67,13 @@ class Sources:
         found = {key: self._memory[key] for key in keys if key in self._memory}
         if len(found) < len(keys) and self._database.exists():
             try:
+                names = {_text(key): key for key in keys}
+                asked = [*names]
                 with closing(sqlite3.connect(self._database, timeout=30)) as known:
-                    for key in keys:
-                        row = known.execute("SELECT state, digest FROM sources WHERE path = ?", (_text(key),)).fetchone()
-                        if row is not None:
-                            found[key] = tuple(json.loads(row[0])), str(row[1])
+                    for start in range(0, len(asked), _ASK):
+                        sql = "SELECT path, state, digest FROM sources WHERE path IN (SELECT value FROM json_each(?))"
+                        for name, kept, digest in known.execute(sql, (json.dumps(asked[start : start + _ASK]),)):
+                            found[names[name]] = tuple(json.loads(kept)), str(digest)
             except (sqlite3.Error, ValueError, TypeError):
                 return found  # what cannot be recalled is read
         return found
@@ -83,6 +90,12 @@ class Sources:
                 known.executemany("INSERT OR REPLACE INTO sources VALUES (?, ?, ?)", rows)
         except (OSError, sqlite3.Error):
             return  # a store that cannot be written remembers in memory only
+
+
+def _resolved(folder: Path, known: dict[Path, Path]) -> Path:
+    if folder not in known:
+        known[folder] = folder.resolve()
+    return known[folder]
 
 
 def _found(digest: str | OSError) -> str:

@@ -8,11 +8,15 @@ from typing import NamedTuple
 
 WORDS = 250
 """Words of a passage, unless something else is asked for."""
-_RUN = 6
-"""Characters without a blank between them that count as one word: Chinese has no blanks."""
-_TOKEN = re.compile(rf"\S{{1,{8 * _RUN - 1}}}?[。．！？]|\S{{1,{8 * _RUN}}}")
-_SENTENCE = re.compile(r"[.!?…。．！？][\"'”’»)\]]*\Z")
-_PARAGRAPH = re.compile(r"\n[^\S\n]*\n")
+_LONG_WORD = 48
+"""Characters after which something without a blank counts as one more word."""
+_UNSPACED = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese: two characters count as a word."""
+_LINE = re.compile(r"[^\n]*\S[^\n]*")
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…][\"'”’»)\]]*(?=\s)|[。．！？]|$)")
+_CHUNK = re.compile(rf"\S{{1,{_LONG_WORD // 2}}}")
 
 
 class _Piece(NamedTuple):
@@ -31,30 +35,46 @@ def cut(text: str, words: int = WORDS) -> Iterator[tuple[int, int]]:
     """
     held: list[_Piece] = []
     total = 0
-    for piece in _pieces(text):
+    for piece in _pieces(text, words):
         while held and total + piece.words > words:
             at = _best(held, piece, words)
-            yield held[0].start, held[at - 1].end
+            yield _trimmed(text, held[0].start, held[at - 1].end)
             total -= sum(one.words for one in held[:at])
             held = held[at:]
         held.append(piece)
         total += piece.words
     if held:
-        yield held[0].start, held[-1].end
+        yield _trimmed(text, held[0].start, held[-1].end)
 
 
-def _pieces(text: str) -> Iterator[_Piece]:
-    end, last = 0, ""
-    for token in _TOKEN.finditer(text):
-        between = text[end : token.start()]
-        if _PARAGRAPH.search(between):
-            rank = 3
-        elif "\n" in between:
-            rank = 2
-        else:
-            rank = int(bool(_SENTENCE.search(last)))
-        end, last = token.end(), token[0]
-        yield _Piece(token.start(), end, -(-len(last) // (8 * _RUN)) if last.isascii() else -(-len(last) // _RUN), rank)
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def _pieces(text: str, words: int) -> Iterator[_Piece]:
+    """Yield lines; those that are long as sentences, and sentences that are too long as words."""
+    end = 0
+    for line in _LINE.finditer(text):
+        rank = 3 if text.count("\n", end, line.start()) > 1 else 2
+        end = line.end()
+        if 8 * _words(line[0]) <= words:
+            yield _Piece(*line.span(), _words(line[0]), rank)
+            continue
+        for sentence in _SENTENCE.finditer(text, line.start(), line.end()):
+            count = _words(sentence[0])
+            if count <= words:
+                yield _Piece(*sentence.span(), count, rank)
+            else:
+                for chunk in _CHUNK.finditer(text, *sentence.span()):
+                    yield _Piece(*chunk.span(), _words(chunk[0]), rank)
+                    rank = 0
+            rank = 1
+
+
+def _words(text: str) -> int:
+    count = max(len(text.split()), len(text) // _LONG_WORD)
+    return max(count, len(_UNSPACED.findall(text)) // 2) if not text.isascii() else count
 
 
 def _best(held: list[_Piece], following: _Piece, words: int) -> int:

@@ -33,7 +33,7 @@ def read_table(text: str, ending: str) -> Iterator[Row]:
             if not any(cell.strip() for cell in row):
                 continue
             if header is None:
-                header = [cell.strip() or f"column {place}" for place, cell in enumerate(row, 1)]
+                header = _header(row)
                 continue
             number += 1
             # A row that is too long keeps what is behind the header's columns.
@@ -41,6 +41,15 @@ def read_table(text: str, ending: str) -> Iterator[Row]:
             yield number, dict(zip(names, row, strict=False))
     except csv.Error as error:
         yield number + 1, f"no table ({error})"
+
+
+def _header(row: list[str]) -> list[str]:
+    """Return different names: a column without one, or with one that is taken, is called by its place."""
+    names: list[str] = []
+    for place, cell in enumerate(row, 1):
+        name = cell.strip()
+        names.append(f"column {place}" if not name or name in names else name)
+    return names
 
 
 def read_json(text: str, ending: str) -> Iterator[Row]:

@@ -27,7 +27,7 @@ class File(NamedTuple):
     @property
     def ending(self) -> str:
         """The last ending, in lower case; nothing where the name has none."""
-        return Path(self.name).suffix.lower()
+        return os.path.splitext(self.name)[1].lower()  # noqa: PTH122
 
 
 class PassedOver:
