@@ -167,14 +167,14 @@ def test_8_bits_keep_within_their_bound(tmp_path: Path, method: str) -> None:
         assert set(rows.tolist()) == set(np.flatnonzero(((whole > 0) & (wanted[query] > 0)).any(axis=1)).tolist())
 
 
-def test_tokens_become_counts() -> None:
+def test_tokens_become_counts(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     texts = [rng.integers(0, 7, rng.integers(0, 9)).astype(np.int32) for _ in range(50)]
     batches = [
         (np.array([len(text) for text in part], np.int64), np.concatenate([np.empty(0, np.int32), *part]))
         for part in (texts[:20], texts[20:])
     ]
-    indptr, indices, counts = invert_tokens(batches, 7)
+    indptr, indices, counts = invert_tokens(batches, 7, Draft(tmp_path))
     for term in range(7):
         part = slice(indptr[term], indptr[term + 1])
         expected = {row: int((text == term).sum()) for row, text in enumerate(texts) if (text == term).any()}

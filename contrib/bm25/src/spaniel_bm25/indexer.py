@@ -12,29 +12,29 @@ from numpy.typing import NDArray
 from spaniel import Corpus, PluginError
 from spaniel.contents import noted, open_array, read_json, require, require_finite, require_range
 from spaniel.store import Artifact, Draft
-from spaniel_impacts.building import Batch, invert_tokens, write_arrays
+from spaniel_impacts.building import flush, invert_tokens, write_arrays
 from spaniel_impacts.checking import check_postings
 from spaniel_impacts.postings import Postings
 
 from spaniel_bm25.config import Bm25Index
 from spaniel_bm25.formulas import absent_part, idf, tf_part
 from spaniel_bm25.searching import Index
+from spaniel_bm25.tokens import Tokens, remove_tokens
 
 if TYPE_CHECKING:
     from spaniel import Context
     from spaniel_text.protocol import Analyzer
 
-BATCH = 5000
-"""Documents analyzed at once."""
-
 CHUNK = 2**18
 """Postings scored at once."""
+_WRITTEN = "index"
 
 
 class Bm25Indexer:
     """Streams a corpus through the analyzer and keeps, for each term, the documents that hold it with their scores.
 
-    While it builds it holds the vocabulary, 8 bytes a document, 4 bytes a token and, in the end, 8 bytes a posting.
+    While it builds it holds the vocabulary and 8 bytes a document; tokens, and what becomes of them, are mapped from the
+    draft, in which a build that was killed finds the tokens again.
     """
 
     can_add = False
@@ -59,30 +59,28 @@ class Bm25Indexer:
         """Write the index of a corpus."""
         if not isinstance(source, Corpus):
             raise PluginError("spaniel-bm25", f"bm25 indexes a corpus, not {type(source).__name__}")
-        batches, vocabulary = self._tokens(source, draft)
-        lengths = np.concatenate([np.empty(0, np.int64), *(lengths for lengths, _ in batches)])
-        tokens = int(lengths.sum())
-        indptr, indices, counts = invert_tokens(batches, len(vocabulary))
-        # Each term has a posting, so that no two of its bounds are one.
-        occurrences = np.add.reduceat(counts, indptr[:-1], dtype=np.float64).astype(np.int64)
-        absent = self._score(indptr, indices, counts, lengths)
-        arrays = {"indptr": indptr, "indices": indices, "data": counts, "absent": absent, "occurrences": occurrences}
-        write_arrays(arrays, draft)
-        draft.file("vocabulary.json").write_text(json.dumps(list(vocabulary), ensure_ascii=False), encoding="utf-8")
-        draft.info.update(documents=len(lengths), terms=len(vocabulary), postings=len(indices), tokens=tokens)
+        if not draft.done(_WRITTEN):
+            self._write(Tokens(draft, source, self.analyzer), draft)
+            draft.finish(_WRITTEN)
+        remove_tokens(draft)
+        indptr, occurrences = (
+            np.load(draft.file(f"{name}.npy"), allow_pickle=False) for name in ("indptr", "occurrences")
+        )
+        counts = {"terms": len(occurrences), "postings": int(indptr[-1]), "tokens": int(occurrences.sum())}
+        draft.info.update(documents=len(source), **counts)
 
-    def _tokens(self, corpus: Corpus, draft: Draft) -> tuple[list[Batch], dict[str, int]]:
-        advance = draft.progress(len(corpus), "documents")
-        vocabulary: dict[str, int] = {}
-        batches: list[Batch] = []
-        for batch in corpus.batches(BATCH):
-            tokens = self.analyzer.analyze([document.contents for document in batch.documents])
-            numbers = (vocabulary.setdefault(token, len(vocabulary)) for token in tokens.vocabulary)
-            table = np.fromiter(numbers, np.int32, len(tokens.vocabulary))
-            ids = table[tokens.ids] if len(tokens.ids) else tokens.ids
-            batches.append((np.diff(tokens.offsets), ids))
-            advance(len(batch.documents))
-        return batches, vocabulary
+    def _write(self, tokens: Tokens, draft: Draft) -> None:
+        batches, terms = tokens.batches(), len(tokens.vocabulary)
+        lengths = np.concatenate([np.empty(0, np.int64), *(lengths for lengths, _ in batches)])
+        occurrences = np.zeros(terms, np.int64)
+        for _, ids in batches:
+            occurrences += np.bincount(ids, minlength=terms)
+        indptr, indices, counts = invert_tokens(batches, terms, draft)
+        absent = self._score(indptr, indices, counts, lengths)
+        flush(indices, counts)
+        write_arrays({"indptr": indptr, "absent": absent, "occurrences": occurrences}, draft)
+        words = json.dumps(list(tokens.vocabulary), ensure_ascii=False)
+        draft.file("vocabulary.json").write_text(words, encoding="utf-8")
 
     def _score(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -52,9 +53,7 @@ def write_vectors(vectors: SparseVectors, draft: Draft, precision: Precision = "
     indices = _map(draft, "indices", int(indptr[-1]), np.int32)
     data = _map(draft, "data", int(indptr[-1]), np.float32 if steps is None else np.uint8)
     fill_weights(vectors.indptr, vectors.indices, vectors.values, steps, indptr[:-1].copy(), indices, data)
-    for array in (indices, data):
-        if isinstance(array, np.memmap):
-            array.flush()
+    flush(indices, data)
     rest = {"indptr": indptr, "bounds": bounds, "steps": steps}
     write_arrays({name: array for name, array in rest.items() if array is not None}, draft)
     draft.info.update(terms=vectors.width, postings=int(indptr[-1]))
@@ -66,25 +65,39 @@ def write_arrays(arrays: dict[str, NDArray[Any]], draft: Draft) -> None:
         np.save(draft.file(f"{name}.npy"), array, allow_pickle=False)
 
 
-def invert_tokens(batches: list[Batch], terms: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
-    """Turn the tokens of documents into postings by term, in time linear in the tokens; the batches are used up.
+def invert_tokens(
+    batches: Sequence[Batch], terms: int, draft: Draft
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
+    """Turn the tokens of documents into postings by term, in time linear in the tokens; ``indices`` and ``data`` are files.
 
     Returns:
-        bounds ``(terms + 1,)``, and for each posting its row and how often the term occurs there.
+        bounds ``(terms + 1,)``, and for each posting its row and how often the term occurs there, mapped from the draft; what
+        is changed in these is to be flushed.
     """
+    advance = draft.progress(2 * sum(len(lengths) for lengths, _ in batches), "documents inverted")
     last, df, start = np.full(terms, -1, np.int32), np.zeros(terms, np.int64), 0
     for lengths, ids in batches:
         count_tokens(lengths, ids, start, last, df)
         start += len(lengths)
+        advance(len(lengths))
     indptr = np.concatenate([[0], np.cumsum(df)]).astype(np.int64)
-    indices, counts = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+    indices, counts = (
+        _map(draft, "indices", int(indptr[-1]), np.int32),
+        _map(draft, "data", int(indptr[-1]), np.float32),
+    )
     last[:], start, ends = -1, 0, indptr[:-1].copy()
-    batches.reverse()
-    while batches:
-        lengths, ids = batches.pop()
+    for lengths, ids in batches:
         fill_tokens(lengths, ids, start, last, ends, indices, counts)
         start += len(lengths)
+        advance(len(lengths))
     return indptr, indices, counts
+
+
+def flush(*arrays: NDArray[Any]) -> None:
+    """Write what was changed in arrays that are files."""
+    for array in arrays:
+        if isinstance(array, np.memmap):
+            array.flush()
 
 
 def _map(draft: Draft, name: str, size: int, dtype: Any) -> NDArray[Any]:
