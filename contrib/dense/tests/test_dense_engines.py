@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from spaniel import ArtifactError, Context, Run, UsageError
 from spaniel.data import BinaryVectors, DenseVectors, save_vectors
-from spaniel.indexing import Change, changed_need, index_need, open_index, open_needed
+from spaniel.indexing import Change, changed_need, check_artifact, index_need, open_index, open_needed
 from spaniel.store import Need, Recipe
-from spaniel_dense import engine, faiss_index, quantized, scanning
+from spaniel_dense import engine, faiss_index, quantized, scanning, usearch_index
+from spaniel_dense.threads import threads
 
 ENGINES = {
     "faiss": 0.95,
@@ -27,6 +31,12 @@ ENGINES = {
 """What is tried, and what share of the best 10 it finds at the least."""
 _GRAPH = 'faiss(factory="NSG16,Flat")'
 """An engine without filters, slow to build."""
+
+
+@pytest.fixture
+def engines_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has engines asked even where comparing everything is faster, as it is for so few vectors."""
+    monkeypatch.setattr(engine, "price", lambda queries: math.inf)
 
 
 def vectors(rows: int, seed: int, scale: float = 1.0) -> np.ndarray:
@@ -55,6 +65,7 @@ def overlap(found: Run, exact: Run) -> float:
 
 
 @pytest.mark.parametrize("name", [*ENGINES, pytest.param(_GRAPH, marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("engines_only")
 def test_beside_exact_search(context: Context, need: Any, name: str) -> None:
     # Lengths from 0.2 to 3: under the inner product long vectors win, under the cosine none does.
     lengths = np.random.default_rng(5).uniform(0.2, 3, (2000, 1)).astype(np.float32)
@@ -73,6 +84,7 @@ def test_beside_exact_search(context: Context, need: Any, name: str) -> None:
         assert index.search(asked, 1500) == exact.search(asked, 1500)
 
 
+@pytest.mark.usefixtures("engines_only")
 def test_one_query_is_answered_as_many_are(context: Context, need: Any) -> None:
     source, asked = need(vectors(2000, 1)), DenseVectors(vectors(5, 2))
     for name in ("faiss", "usearch", "quantized", "quantized(bits=1)"):
@@ -137,6 +149,7 @@ def test_an_engine_comes_with_the_vectors_that_need_it(context: Context, need: A
 
 
 @pytest.mark.parametrize("name", ["faiss", 'faiss(factory="IVF32,Flat", nprobe=1)', "usearch", "quantized(bits=1)"])
+@pytest.mark.usefixtures("engines_only")
 def test_as_many_are_returned_as_can_be(context: Context, need: Any, name: str) -> None:
     """One list of 32, or a graph with most of its nodes closed, has too few: engines try harder, then all are compared."""
     source, asked = need(vectors(5000, 1)), DenseVectors(vectors(10, 2))
@@ -154,6 +167,7 @@ def test_as_many_are_returned_as_can_be(context: Context, need: Any, name: str) 
     assert far[one.rows].all()
 
 
+@pytest.mark.usefixtures("engines_only")
 def test_changes_of_a_mapped_graph(context: Context, need: Any) -> None:
     source = need(vectors(1500, 1))
     artifact = context.obtain(index_need(context, "usearch(dtype=f16)", source, "dense"))
@@ -165,6 +179,90 @@ def test_changes_of_a_mapped_graph(context: Context, need: Any) -> None:
     found = index.search(DenseVectors(vectors(500, 3)), 1)
     assert (found.rows == np.arange(5000, 5500)).mean() > 0.98
     assert {name: (artifact.path / name).read_bytes() for name in artifact.files} == before
+
+
+def test_other_options_of_searching_rebuild_nothing(context: Context, need: Any) -> None:
+    source = need(vectors(1500, 1))
+    for name, others in (
+        ("faiss", ("faiss(ef_search=7)", "faiss(rescore=3, nprobe=2)")),
+        ("usearch", ("usearch(ef_search=9)", "usearch(rescore=2)")),
+        ("quantized", ("quantized(rescore=9)",)),
+        ("sharded(index=faiss)", ("sharded(index=faiss(ef_search=7))",)),
+    ):
+        address = index_need(context, name, source, "dense").recipe.address
+        assert {index_need(context, other, source, "dense").recipe.address for other in others} == {address}
+        opened = open_index(context, name, source, "dense")
+        assert all(open_index(context, other, source, "dense") is not opened for other in others)
+    assert index_need(context, 'faiss(factory="Flat")', source, "dense").recipe.address != (
+        index_need(context, "faiss", source, "dense").recipe.address
+    )
+    assert index_need(context, "faiss", source, "dense").recipe.config["references"]["faiss"] == version("faiss-cpu")
+
+
+def test_everything_is_compared_where_that_is_faster(context: Context, need: Any) -> None:
+    """A graph compares 16 vectors for each candidate, each from another place; exact search reads in order."""
+    source = need(vectors(5000, 1))
+    index = open_index(context, "faiss(ef_search=64)", source, "dense")
+    asked: list[int] = []
+    found = index._engine.candidates
+    index._engine.candidates = lambda queries, *others: asked.append(len(queries)) or found(queries, *others)
+    many = DenseVectors(vectors(100, 2))
+    assert index.search(many, 10) == open_index(context, "flat", source, "dense").search(many, 10)
+    assert not asked
+    index.search(many[:1], 10)
+    assert asked == [1]
+    index.search(many[:1], 1000)
+    assert asked == [1]
+
+
+def test_a_position_beyond_the_vectors_is_never_read(context: Context, need: Any) -> None:
+    for dtype in (np.float32, np.float16):
+        index = open_index(context, "quantized", need(vectors(1500, 1).astype(dtype), name=f"{dtype}"), "dense")
+        index._engine.candidates = lambda queries, count, *others: np.full((len(queries), count), 10**9)
+        index._engine.evaluations = lambda count: 0.0
+        with pytest.raises(ArtifactError, match="vector 1000000000 of 1500"):
+            index.search(DenseVectors(vectors(2, 2)), 5)
+
+
+def test_an_engines_file_from_elsewhere_needs_trust(tmp_path: Path, context: Context, need: Any) -> None:
+    """Its library follows whatever is in it; `trust` says that the sender is known."""
+    source = need(vectors(1500, 1))
+    asked = DenseVectors(vectors(3, 2))
+    for name in ("faiss", "usearch", "sharded(index=usearch, shards=1)"):
+        planned = index_need(context, name, source, "dense")
+        context.obtain(planned)
+        context.store.export(planned.recipe.address, tmp_path / f"{planned.recipe.address}.tar")
+        there = Context(tmp_path / f"there {name}", device="cpu")
+        with pytest.raises(ArtifactError, match=r"written elsewhere.*--trust"):
+            there.store.import_(
+                tmp_path / f"{planned.recipe.address}.tar", lambda found, c=there: check_artifact(c, found)
+            )
+        assert not list(there.store.list())
+        there.store.import_(tmp_path / f"{planned.recipe.address}.tar", trust=True)
+        found = open_needed(there, name, planned).search(asked, 5)
+        assert found == open_needed(context, name, planned).search(asked, 5)
+        there.store.remove(planned.recipe.address)
+        there.store.import_(tmp_path / f"{planned.recipe.address}.tar")
+        with pytest.raises(ArtifactError, match="written elsewhere"):
+            open_needed(Context(there.store, device="cpu"), name, planned)
+
+
+def test_usearch_searches_in_as_many_threads_as_are_set(
+    context: Context, need: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads() == 1
+    made = open_index(context, "usearch", need(vectors(1500, 1)), "dense")._engine
+    asked: list[int] = []
+    search = made.index.search
+    made.index = SimpleNamespace(
+        search=lambda *given, threads, **others: asked.append(threads) or search(*given, threads=threads, **others),
+        __len__=lambda: 1500,
+    )
+    monkeypatch.setattr(usearch_index, "over_fetch", lambda count, *others: count)
+    monkeypatch.setattr(usearch_index, "len", lambda index: 1500, raising=False)
+    made.candidates(vectors(5, 2), 3, None, 1)
+    assert asked == [1]
 
 
 # Codes

@@ -29,7 +29,7 @@ EFFORTS = (1, 4, 16)
 
 PER_CANDIDATE = 16
 """Vectors that a graph compares with a query for each candidate of its effort, about."""
-_ONE, _MANY = 0.5, 0.06
+_ONE, _MANY = 0.3, 0.06
 _FOLDER = "engine"
 
 

@@ -28,7 +28,7 @@ GROUP = 64
 """Queries that one thread scans a block of codes for before it goes on to the next block."""
 RESCORE = {8: 4, 1: 32}
 """Bits of a number → candidates per document wanted, where nobody says."""
-PER_BYTES = 0.2
+PER_BYTES = 0.12
 """What scanning a vector's bytes costs, in comparisons of a graph; see :func:`spaniel_dense.engine.price`."""
 _LARGEST = 1e19
 """No number of a vector is above it, see :func:`spaniel_dense.checks.measure`."""

@@ -11,9 +11,9 @@ import numba
 
 def threads() -> int:
     """Return how many threads to search with: those of ``NUMBA_NUM_THREADS``, of ``OMP_NUM_THREADS`` if fewer, else all."""
+    most = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    limit = int(given) if given.isdecimal() and int(given) else numba.config.NUMBA_NUM_THREADS
-    return max(1, min(limit, numba.config.NUMBA_NUM_THREADS))
+    return max(1, min(int(given), most)) if given.isdecimal() and int(given) else most
 
 
 def in_threads(work: Callable[[slice], None], count: int, step: int, most: int | None = None) -> None:
