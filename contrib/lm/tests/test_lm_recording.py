@@ -241,3 +241,17 @@ def test_replay_gives_what_was_exported(
     assert "holds no answer to this request" in other.stderr
     file.write_text(json.dumps({"key": 1}) + "\n")
     assert "line 1: no recorded answer" in run_cli("lm", "generate", replay, "cat").stderr
+
+
+def test_orders_asked_for_as_json_are_replayed_as_such(tmp_path: Any, lm_context: Context) -> None:
+    prompt = {"ask": "answer", "prompt": "p"}
+    for schema in (None, '{"type": "object"}'):
+        settings = Generation(8, schema=schema)
+        assert ("schema" in settings.to_json()) == (schema is not None)
+        request = {**prompt, "settings": settings.to_json()}
+        record = {"request": request, "result": Answer("x").to_json(), "key": "k", "seconds": 0.0, "cost": {}}
+        path = tmp_path / f"{schema is None}.jsonl"
+        path.write_text(json.dumps(record) + "\n")
+        model = lm_context.create("language_model", Stage("replay", path=str(path)))
+        assert ("schema" in model.capabilities) == (schema is not None)
+        assert model.generate(["p"], settings)[0].text == "x"

@@ -149,6 +149,10 @@ def test_statuses_say_what_was_done(status: int, outcome: str) -> None:
     assert judge(status, {}, b"").outcome == outcome
 
 
+def test_a_quota_that_is_used_up_is_no_pause() -> None:
+    assert judge(429, {}, b'{"error": {"message": "no credit", "type": "insufficient_quota"}}').outcome == "fatal"
+
+
 def test_waits_are_read_as_seconds_and_as_dates() -> None:
     assert [seconds(given) for given in ("3", "0.5", "-1", "nan", "soon", None, "")] == [3, 0.5, 0, 0, 0, 0, 0]
     assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0

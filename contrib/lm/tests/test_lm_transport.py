@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -147,6 +148,27 @@ def test_a_server_that_does_not_read_is_given_up_and_owed_nothing(remote: Any) -
     assert time.monotonic() - started < 3
     assert error.failures[0].paid == "no"
     assert "not sent whole" in error.failures[0].problem
+
+
+def test_a_handshake_that_drips_is_given_up(remote: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def talk() -> None:
+            sock, _ = server.accept()
+            with sock, suppress(OSError):
+                for at in range(100):
+                    sock.sendall(b"\x16\x03\x03\x40\x00"[at : at + 1] or b"\x02")
+                    time.sleep(0.05)
+
+        threading.Thread(target=talk, daemon=True).start()
+
+        class Slow:
+            url = f"https://127.0.0.1:{server.getsockname()[1]}/v1"
+
+        started = time.monotonic()
+        error = failed(remote(Slow, timeout=0.4, attempts=1))
+    assert time.monotonic() - started < 1.5
+    assert (error.failures[0].paid, "no connection" in str(error)) == ("no", True)
 
 
 def test_names_that_are_not_found_in_time_are_given_up(remote: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.observe import loaded_property
-from spaniel.observe import loaded_property
 from spaniel.store import canonical_json, digest_bytes
 
 from spaniel_lm.capabilities import check_pairs, require, wanted_for

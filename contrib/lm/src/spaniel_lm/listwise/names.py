@@ -24,41 +24,9 @@ _RANGE = re.compile(r"(\d{1,9})\s*-\s*(\d{1,9})")
 _NUMBER = re.compile(r"\d+")
 NOTE = re.compile(r"\([^()\n]*\)|[:=]?\s*\d+\.\d+")
 NOISE = re.compile(r"[\s*_`\"'~|\[\]{}$\\]+")
-_LINKS = frozenset(
-    # fmt: off
-    [
-        "and",
-        "then",
-        "followed",
-        "by",
-        "over",
-        "before",
-        "next",
-        "rank",
-        "passage",
-        "passages",
-        "document",
-        "documents",
-        "doc",
-        "docs",
-        "text",
-        "id",
-        "boxed",
-        "und",
-        "dann",
-        "et",
-        "puis",
-        "y",
-        "e",
-        "luego",
-        "и",
-        "затем",
-        "和",
-        "然后",
-        "と",
-        "再",
-    ]
-    # fmt: on
+_LINKED = re.compile(
+    r"(?:and|then|followed|by|over|before|next|rank|passages?|documents?|docs?|text|id|boxed|und|dann|et|puis|y|e|luego|и|"
+    r"затем|和|然后|と|再)"
 )
 
 
@@ -146,6 +114,6 @@ def link(gap: str) -> str:
         return ">" if len(words) <= 6 else ""
     if "<" in signs and not signs.strip("<=-"):
         return "<" if len(words) <= 6 else ""
-    if signs.strip(",;/&+=-#·•") or any(word.lower() not in _LINKS for word in words):
+    if signs.strip(",;/&+=-#·•") or not all(_LINKED.fullmatch(word.lower()) for word in words):
         return ""
     return "-" if signs == "-" and not words else ","

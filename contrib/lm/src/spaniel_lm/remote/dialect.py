@@ -29,7 +29,8 @@ _REFUSES = re.compile(
 )
 _UNKNOWN = re.compile(r"support|unknown|unrecogni|unexpected|extra|permit|forbidden", re.IGNORECASE)
 _SIZES = re.compile(
-    r"too (?:long|large|many|big|high)|context|exceed|reduce|at most|less than|maximum|<=|between|range", re.IGNORECASE
+    r"too (?:long|large|many|big|high)|context (?:length|window|size)|exceed|reduce|at most|less than|maximum|<=|between|range",
+    re.IGNORECASE,
 )
 
 

@@ -75,7 +75,7 @@ def judge(status: int, headers: Mapping[str, str], data: bytes, secret: str = ""
         )
     wait = seconds(headers.get("Retry-After"))
     outcome: Outcome = "unusable"
-    if status in _FATAL or (status == 429 and "insufficient_quota" in said):
+    if status in _FATAL or (status == 429 and b"insufficient_quota" in data):
         outcome = "fatal"
     elif status in _REFUSALS:
         outcome = "refused"

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
 from spaniel.observe import loaded_property
-from spaniel.observe import loaded_property
 
 from spaniel_lm.capabilities import check_pairs, is_chat, require, wanted_for
 from spaniel_lm.config import RemoteConfig
