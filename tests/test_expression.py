@@ -20,7 +20,7 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(-(10**20), 10**20),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
 )
 
 
@@ -272,3 +272,10 @@ def test_text_that_is_no_path_says_the_quoted_form(text: str, message: str) -> N
     with pytest.raises(UsageError) as caught:
         parse(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\ud800"])
+def test_texts_that_no_option_can_hold(value: str) -> None:
+    for held in (value, [value]):
+        with pytest.raises(UsageError, match=r"NUL|lone surrogate"):
+            Stage("a", x=held)

@@ -242,8 +242,10 @@ def _freeze(value: Any, depth: int = 0) -> Value:
         raise UsageError(f"lists are nested at most {MAX_DEPTH} levels deep")
     if type(value) is Stage and not value.options and not value.inputs:
         return value.name
-    if value is None or isinstance(value, bool | int | str | Stage | Chain):
+    if value is None or isinstance(value, bool | int | Stage | Chain):
         return value
+    if isinstance(value, str):
+        return _checked_text(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UsageError(f"{value} is no value of an option; numbers are finite")
@@ -253,6 +255,16 @@ def _freeze(value: Any, depth: int = 0) -> Value:
     raise UsageError(
         f"{value!r} is no value of an option; allowed: numbers, text, true, false, null, lists of these, components"
     )
+
+
+def _checked_text(text: str) -> str:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!r} has a lone surrogate, which is no Unicode character") from None
+    if "\0" in text:
+        raise UsageError(f"{text!r} has a NUL, which no option can hold")
+    return text
 
 
 def _value_key(value: Value) -> Any:
