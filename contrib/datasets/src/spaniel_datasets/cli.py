@@ -12,7 +12,7 @@ from spaniel.cli.common import left_out, on_error_option, running, running_optio
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.collections import DATASET, find_dataset
-from spaniel.data import Corpus, FolderDataset, write_folder
+from spaniel.data import Corpus, FolderDataset, OnError, write_folder
 from spaniel.indexing import open_corpus
 from spaniel.plugins import Registered
 from spaniel.protocols import Dataset
@@ -54,7 +54,7 @@ def _stands_alone(registered: Registered) -> bool:
 @json_option
 @running_options
 @click.pass_obj
-def show(state: State, /, data: str, on_error: str, as_json: bool, **settings: Any) -> None:
+def show(state: State, /, data: str, on_error: OnError, as_json: bool, **settings: Any) -> None:
     """Show what a collection holds: documents, queries, judgments, and what was left out."""
     with running(state, **settings) as context:
         dataset = find_dataset(context, data, on_error)
@@ -114,7 +114,7 @@ def remove(name: str) -> None:
 @on_error_option
 @running_options
 @click.pass_obj
-def export(state: State, /, data: str, folder: Path, on_error: str, **settings: Any) -> None:
+def export(state: State, /, data: str, folder: Path, on_error: OnError, **settings: Any) -> None:
     """Write a collection to a FOLDER in BEIR layout."""
     with running(state, **settings) as context:
         dataset = find_dataset(context, data, on_error)
@@ -139,6 +139,6 @@ def _all_queries(dataset: Dataset) -> Any:
     found: dict[str, tuple[str, Any]] = {}
     for split in dataset.splits or ("",):
         queries = dataset.queries(split)
-        metadata = queries.metadata or [{}] * len(queries)
+        metadata: Any = queries.metadata or [{}] * len(queries)
         found.update(zip(queries.ids, zip(queries.texts, metadata, strict=True), strict=True))
     return Queries.from_lists(list(found), [text for text, _ in found.values()], [m for _, m in found.values()])

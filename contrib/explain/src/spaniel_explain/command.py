@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import expression_argument, left_out, on_error_option, running, running_options, split_option
+from spaniel.cli.common import expression_argument, on_error_option, running, running_options, split_option
+from spaniel.cli.common import left_out as tell_left_out
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.collections import find_dataset
@@ -88,7 +89,7 @@ def faithfulness(
         target = pipeline.stages[at]
         prepared = prepare(context, target, explainers, side)
         task = open_task(context, find_dataset(context, data, on_error), split)
-        left_out(task.dataset, task.corpus)
+        tell_left_out(task.dataset, task.corpus)
         drawn = sorted(context.rng("faithfulness", "queries").permutation(len(task.queries))[:count].tolist())
         queries = task.queries.select(drawn)
         run = context.run(pipeline, queries, task.corpus).cut(documents)
