@@ -220,6 +220,17 @@ def test_word_tokenizers() -> None:
     assert tokenizer("A z", "b").tokens() == ["[CLS]", "a", "[UNK]", "[SEP]", "b", "[SEP]"]
     assert len(word_tokenizer(["b a b", "C"], "t5", size=1)) == 4
     assert word_tokenizer(["a"], "llama")("a a").tokens() == ["<s>", "a", "a"]
+    texts = ["हिन्दी भाषा में खोज", "كِتَابٌ", "E\u0301le\u0300ve d'été…"]
+    whole = word_tokenizer(texts, "llama")
+    assert [t for text in texts for t in whole.tokenize(text)] == [
+        *texts[0].split(),
+        texts[1],
+        "Élève",
+        "d",
+        "'",
+        "été",
+        "…",
+    ]
     with pytest.raises(UsageError, match="it can be bert"):
         word_tokenizer([], "gpt")
     with pytest.raises(UsageError, match="it can be bert"):

@@ -239,6 +239,10 @@ def test_a_table_learns_its_collection() -> None:
     assert np.isfinite(unknown).all()
 
 
+def test_words_of_every_script_are_whole() -> None:
+    assert list(vocabulary(["हिन्दी भाषा a", "E\u0301lan"], ["ÉLAN ﬁn"])) == ["हिन्दी", "भाषा", "a", "élan", "fin"]
+
+
 def test_a_step_of_the_table_goes_down_the_gradient() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     examples = Examples(["a b", "c"], ["a a d", "b c", "d e"], np.array([[0, 1], [1, 2]]))

@@ -137,6 +137,7 @@ def test_titles_are_learned(context: Context, titled: Path) -> None:
     words, offsets = task.sides[0].take(torch.tensor([5, 2]))
     assert len(words) == 6
     assert offsets.tolist() == [0, 3]
+    assert len(task._bags(["हिन्दी भाषा"], 256).take(torch.tensor([0]))[0]) == 2
     space: Any = context.create("search_space", "programs")
     proxy: Any = context.create("search_space", f"titles(collection='{titled}', buckets=256, batch=16)")
     still: Any = proxy.score(space, "update = g * 0.0", 0)

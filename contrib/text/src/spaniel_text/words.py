@@ -56,7 +56,9 @@ class WordAnalyzer:
     def _change(self, words: list[str]) -> list[str | None]:
         # A stemmer keeps state, so each call has its own: analyzers are used from several threads.
         stems = Stemmer.Stemmer(self.config.stemmer).stemWords(words) if self.config.stemmer else words
-        return [None if word in self._stopwords else stem or None for word, stem in zip(words, stems, strict=True)]
+        return [
+            None if word in self._stopwords else stem or word or None for word, stem in zip(words, stems, strict=True)
+        ]
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The versions of Unicode and of the stemmer; the English stop words belong to this distribution's version."""
