@@ -41,14 +41,14 @@ class DenseRetriever:
         """Return the best ``k`` documents of each query, among those that pass the filter."""
         index = self.index(corpus)
         asked = [position for position, text in enumerate(queries.texts) if text.strip()]
+        if not asked:
+            return Run.empty(len(queries))
         chosen = queries if len(asked) == len(queries) else queries.select(asked)
-        found = Run.empty(0)
-        if asked:
-            vectors = encode_queries(self.context, self.config.encoder, chosen)[self.form]
-            allowed = allowed_rows(self.context, corpus, self.config.filter)
-            found = index.search(vectors, self.config.k, **({} if allowed is None else {"allowed": allowed}))
+        vectors = encode_queries(self.context, self.config.encoder, chosen)[self.form]
+        allowed = allowed_rows(self.context, corpus, self.config.filter)
+        found = index.search(vectors, self.config.k, **({} if allowed is None else {"allowed": allowed}))
         self.context.advance(len(queries))
-        if len(asked) == len(queries):
+        if chosen is queries:
             return found
         lengths = np.zeros(len(queries), np.int64)
         lengths[asked] = found.lengths
