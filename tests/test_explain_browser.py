@@ -28,6 +28,9 @@ mark.dispatchEvent(new MouseEvent("mouseout", {bubbles: true}));
 const open = fold.open; fold.querySelector("summary").click();
 document.title = [lit, document.querySelectorAll(".lit").length, open, fold.open,
   document.documentElement.scrollWidth <= innerWidth, getComputedStyle(mark).backgroundColor].join("|");
+mark.focus();
+document.title += "|" + (document.activeElement === mark) + "|" + document.querySelectorAll(".lit").length +
+  "|" + getComputedStyle(mark, "::after").content.includes(mark.getAttribute("aria-label"));
 </script>"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium")]
@@ -35,7 +38,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CHROMIUM, reason="there i
 
 def made(name: str, score: float) -> Explanation:
     text = "a spaniel retrieves game from the cold water " * 3
-    match = Contribution("spaniel", score, "match", side="document", span=(2, 9))
+    places = (("document", 2, 9), ("document", 47, 54))
+    match = Contribution("spaniel", score, "match", places=places)
     parts = (
         Contribution("dog", score, "token", (match,), "matches spaniel", "query", (0, 3)),
         Contribution("water", -0.4, "token", side="query", span=(4, 9)),
@@ -57,7 +61,9 @@ def test_the_page_works(kind: str, width: int, tmp_path: Path) -> None:
         dom = _chromium(tmp_path, "--dump-dom", f"--window-size={width},800", probed.as_uri()).stdout
         title = re.search(r"<title>([^<]*)</title>", dom)
         assert title is not None
-        lit, after, before, folded, fits, colour = title.group(1).split("|")
+        lit, after, before, folded, fits, colour, focused, lit_by_key, _ = title.group(1).split("|")
+        assert focused == "true"
+        assert int(lit_by_key) >= 1
         assert (int(lit) >= 1, after, before, folded, fits) == (True, "0", "true", "false", "true")
         assert colour not in ("", "rgba(0, 0, 0, 0)")
     picture = tmp_path / "page.png"

@@ -17,7 +17,8 @@ from spaniel.explanation.shading import segments
 from spaniel.hookspecs import hookimpl
 from spaniel.plugins import load_registry
 from spaniel.rerank import PointwiseReranker
-from spaniel.testing import collection
+from spaniel.testing import Case, collection
+from spaniel.testing.promises.explain import adds_up
 
 QUERY = "which dog retrieves game from water"
 EVIL = "<script>alert(1)</script>'\"&\x1b[31m$x$\u202e"
@@ -199,6 +200,104 @@ def test_nothing_that_a_text_holds_becomes_code(tmp_path: Path) -> None:
     assert Contrast.from_json(json.loads((tmp_path / "y.json").read_text())).first == made
     with pytest.raises(UsageError, match=r"\.json, \.html"):
         made.save(tmp_path / "x.pdf")
+
+
+def fused() -> Explanation:
+    """Two systems whose own scores are of other sizes, each with parts in both texts."""
+    text = "a dog in the water"
+    dog = Contribution("dog", 6.0, places=(("query", 0, 3), ("document", 2, 5)))
+    water = Contribution("water", 2.0, places=(("query", 4, 9), ("document", 13, 18)))
+    lexical = Contribution("bm25", 0.04, "stage", (dog, water), "its own score 8.0000")
+    dense = Contribution("dense", 0.01, "stage", (Contribution("water", 0.5, "token", side="query", span=(4, 9)),))
+    places = (Place("bm25", 1, 9, 0.05), Place("cut(k=3)", 0, 3, 0.0))
+    return Explanation("rrf(bm25, dense)", "e", "dog water", "d", 0.05, (lexical, dense), text=text, stages=places,
+                       pipeline="rrf(bm25, dense) % 3")  # fmt: skip
+
+
+def test_marks_of_fused_systems_are_shares_of_what_the_systems_add() -> None:
+    made = fused()
+    query = {piece.text: piece.score for piece in segments(made.query, made.contributions, "query")}
+    assert query["dog"] == pytest.approx(0.03)
+    assert query["water"] == pytest.approx(0.01 + 0.01)
+    document = [piece for piece in segments(made.text, made.contributions, "document") if piece.score is not None]
+    assert [(piece.text, piece.names) for piece in document] == [("dog", ("bm25: dog",)), ("water", ("bm25: water",))]
+    assert [piece.score for piece in document] == pytest.approx([0.03, 0.01])
+    twice = Contribution("dog", 6.0, places=(("document", 0, 3), ("document", 8, 11)))
+    pieces = segments("dog and dog", [twice], "document")
+    assert [piece.score for piece in pieces] == [3.0, None, 3.0]
+    again = Explanation.from_json(json.loads(json.dumps(made.to_json())))
+    assert again == made
+    with pytest.raises(UsageError, match="no place of a text"):
+        Contribution("dog", 1.0, places=(("", 0, 3),))
+    with pytest.raises(UsageError, match="side and two numbers"):
+        Contribution.from_json({"label": "x", "score": 1.0, "kind": "term", "places": [["query", 3]]})
+
+
+def test_the_page_can_be_read_without_a_mouse_and_names_its_pipeline(tmp_path: Path) -> None:
+    made = fused()
+    made.save(tmp_path / "x.html")
+    page = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "rrf(bm25, dense) % 3" in page.partition("</title>")[0]
+    assert "in <code>rrf(bm25, dense) % 3</code>" in page
+    marks = [tag.partition(">")[0] for tag in page.split("<mark")[1:]]
+    assert len(marks) == 4
+    assert all("tabindex='0'" in mark for mark in marks)
+    assert any("aria-label='bm25: dog: +0.03'" in mark for mark in marks)
+    assert "`cut(k=3)` drops it, rank 1 of 9 before" in page
+    assert "@media print" in page
+    assert "prefers-color-scheme:dark" in page
+
+
+def test_children_are_in_the_page_and_the_picture_of_a_contrast(tmp_path: Path) -> None:
+    first, second = fused(), Explanation("rrf(bm25, dense)", "e", "dog water", "d2", 0.0, (), text="nothing of it")
+    contrast = Contrast(first, second)
+    html = contrast.to_html()
+    assert "+6.0000" in html
+    assert html.count("class='pair'") == 2 + 3
+    assert "nothing of it" in html
+    assert "first:2-5" in html
+    assert [row.part.label for row in contrast.rows[0].inner] == ["dog", "water"]
+    flat = Explanation(first.target, "e", first.query, "d", 0.05, (Contribution("bm25", 0.05, "stage"),))
+    heights = []
+    for name, one in (("a", first), ("b", flat), ("c", contrast), ("d", Contrast(flat, second))):
+        one.save(tmp_path / f"{name}.png")
+        heights.append(int.from_bytes((tmp_path / f"{name}.png").read_bytes()[20:24], "big"))
+    assert heights[0] > heights[1]
+    assert heights[2] > heights[3]
+
+
+class Hides(Letters):
+    """Says that it is exact, and leaves a remainder."""
+
+    exact = True
+
+    def explain(self, target: Any, query: str, rows: Any, corpus: Corpus) -> list[Explanation]:
+        made = super().explain(target, query, rows, corpus)
+        return [Explanation(e.target, "letters", query, e.document_id, e.score, e.contributions[:1],
+                            e.score - e.contributions[0].score) for e in made]  # fmt: skip
+
+
+@pytest.mark.parametrize(("explainer", "keeps"), [(Letters, True), (Hides, False)])
+def test_an_exact_explainer_may_leave_nothing(explainer: Any, keeps: bool, tmp_path: Path) -> None:
+    class AtHand(Case):
+        def make(self, context: Context) -> Any:
+            return explainer(None, context)
+
+        def context(self, store: str = "store", **given: Any) -> Context:
+            made = super().context(store, **given)
+            made._objects[made.bind("rerank", "letters-shared").digest] = Overlap(None, made)
+            return made
+
+    case = AtHand("explain/letters", tmp_path, target="letters-shared", plugins=[Plugin()])
+    Letters.exact = True  # type: ignore[attr-defined]
+    try:
+        if keeps:
+            adds_up(case)
+        else:
+            with pytest.raises(AssertionError, match="parts of an exact explainer"):
+                adds_up(case)
+    finally:
+        del Letters.exact  # type: ignore[attr-defined]
 
 
 def test_many_parts_are_summed_up() -> None:

@@ -137,6 +137,35 @@ def test_explanations_add_up(context: Context, texts: list[str], query: str, met
         assert explanation.total() == pytest.approx(float(score), abs=1e-5)
 
 
+def test_explanations_show_words_and_their_places(context: Context) -> None:
+    text = "Reading files: the reader reads a file, and files it"
+    _, corpus = search(context, [text, "nothing of it"], ["x"], "bm25")
+    query = "read the Files files twice"
+    (made,) = explain_pipeline(context, "bm25", query, corpus.rows(["d000"]).tolist(), corpus)
+    assert [(part.label, part.span) for part in made.contributions] == [
+        ("read", (0, 4)),
+        ("Files", (9, 14)),
+        ("files", (15, 20)),
+        ("twice", (21, 26)),
+    ]
+    held = [[made.text[a:b] for a, b in part.spots("document")] for part in made.contributions]
+    assert held == [["Reading", "reads"], ["files", "file", "files"], ["files", "file", "files"], []]
+    assert made.contributions[1].score == made.contributions[2].score > 0
+    assert made.contributions[3].note == "not in the document"
+
+
+def test_phrases_are_explained_as_they_are_asked_for(context: Context) -> None:
+    pytest.importorskip("tantivy")
+    expression = "tantivy(phrases=true)"
+    query = 'cold "guard dog" water'
+    run, corpus = search(context, ["the guard dog drinks cold water", "a dog on guard"], [query], expression)
+    (made,) = explain_pipeline(context, expression, query, run.rows.tolist(), corpus)
+    assert [part.label for part in made.contributions] == ["cold", "guard dog", "water"]
+    assert [made.text[a:b] for a, b in made.contributions[1].spots("document")] == ["guard dog"]
+    assert made.total() == pytest.approx(float(run.scores[0]), abs=1e-5)
+    assert made.remainder == 0
+
+
 def test_an_index_made_with_another_analyzer_is_another(context: Context) -> None:
     corpus = Corpus.from_documents([Document("d", "", "cats")])
     addresses = set()

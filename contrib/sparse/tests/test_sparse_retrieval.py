@@ -57,6 +57,12 @@ def test_ranking_explaining_and_filtering(context: Context) -> None:
     labels = [part.label for part in explained[0].contributions]
     assert labels
     assert not any(label.startswith("term ") for label in labels)
+    assert not any(label.startswith("##") for label in labels)
+    assert {"puppies", "dogs"} <= set(labels)
+    pieces = {explained[0].text[a:b] for part in explained[0].contributions for a, b in part.spots("document")}
+    assert {"pup", "dogs"} <= pieces
+    assert all(explained[0].text[a:b].lower() in part.label.lower() for part in explained[0].contributions
+               for a, b in part.spots("document"))  # fmt: skip
     kept = context.run('sparse(filter="n < 2")', queries, corpus)
     assert set(corpus.ids(kept.rows)) <= {"d0", "d1"}
     with pytest.raises(UsageError, match="cannot filter"):

@@ -51,7 +51,7 @@ def contrast_figure(contrast: Contrast) -> str:
     first, second = contrast.first, contrast.second
     sides = "".join(
         f"<section><h4>{_name(one.document_id)} <small>{escape(one.unit)} {one.amount}</small></h4>"
-        f"{_absence(one)}{_trail(one.stages)}{_texts(one, name)}</section>"
+        f"{_absence(one)}{_trail(one.stages)}{_texts(one, name, whole=True)}</section>"
         for one, name in ((first, "first"), (second, "second"))
     )
     return _figure(
@@ -147,11 +147,14 @@ def _pair(row: Difference, names: tuple[str, str], scale: _Scale, wide: _Scale) 
     )
 
 
-def _texts(explanation: Explanation, name: str = "document") -> str:
-    """Return both texts with their parts shaded; ``name`` is that of the document's places."""
+def _texts(explanation: Explanation, name: str = "document", whole: bool = False) -> str:
+    """Return both texts with their parts shaded; nothing where nothing stands in them, unless they are to be seen whole.
+
+    ``name`` is that of the document's places.
+    """
     query = _shaded(explanation.query, explanation.contributions, "query", "query")
     document = _shaded(explanation.text, explanation.contributions, "document", name)
-    if not query and not document:
+    if not (query or document or (whole and explanation.text)):
         return ""
     made = f"<p class='text' aria-label='the query'>{query or _name(explanation.query)}</p>"
     if explanation.text:

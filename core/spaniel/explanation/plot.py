@@ -110,7 +110,7 @@ def _finish(figure: Any, axes: Any, bars: Sequence[_Bar], unit: str, title: str,
     for place, bar in enumerate(bars):
         end = max(0.0, *bar.lengths) + 0.015 * width
         axes.text(end, place, bar.number, va="center", fontsize=7, color="#444", parse_math=False)
-    axes.margins(x=0.16)
+    axes.margins(x=0.16 if len(bars[0].lengths if bars else ()) < 2 else 0.3, y=0.02)
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(unit)
     first, *others = title.split("\n")
