@@ -18,6 +18,9 @@ Precision = Literal["float32", "uint8"]
 Batch = tuple[NDArray[np.int64], NDArray[np.int32]]
 """Tokens per document, and the term numbers of the tokens."""
 
+ROWS = 50_000
+"""Vectors inverted at once."""
+
 LEVELS = 255
 """The greatest 8-bit impact; it stands for the greatest weight of its term."""
 
@@ -41,9 +44,13 @@ def write_vectors(vectors: SparseVectors, draft: Draft, precision: Precision = "
         UsageError: a weight is negative or not finite, or a term comes twice in a row, or is no term.
     """
     df, bounds = np.zeros(vectors.width, np.int64), np.zeros(vectors.width, np.float32)
-    fault, row = count_weights(vectors.indptr, vectors.indices, vectors.values, df, bounds)
-    if fault:
-        raise UsageError(f"the vector of row {row} {_WRONG[fault]}")
+    advance = draft.progress(2 * len(vectors), "vectors")
+    for start in range(0, len(vectors), ROWS):
+        part = vectors.indptr[start : start + ROWS + 1]
+        fault, row = count_weights(part, vectors.indices, vectors.values, start, df, bounds)
+        if fault:
+            raise UsageError(f"the vector of row {row} {_WRONG[fault]}")
+        advance(len(part) - 1)
     indptr = np.concatenate([[0], np.cumsum(df)]).astype(np.int64)
     steps = None
     if precision == "uint8":
@@ -52,7 +59,11 @@ def write_vectors(vectors: SparseVectors, draft: Draft, precision: Precision = "
         bounds = np.minimum(np.rint(bounds.astype(np.float64) / steps), LEVELS).astype(np.float32)
     indices = _map(draft, "indices", int(indptr[-1]), np.int32)
     data = _map(draft, "data", int(indptr[-1]), np.float32 if steps is None else np.uint8)
-    fill_weights(vectors.indptr, vectors.indices, vectors.values, steps, indptr[:-1].copy(), indices, data)
+    ends = indptr[:-1].copy()
+    for start in range(0, len(vectors), ROWS):
+        part = vectors.indptr[start : start + ROWS + 1]
+        fill_weights(part, vectors.indices, vectors.values, start, steps, ends, indices, data)
+        advance(len(part) - 1)
     flush(indices, data)
     rest = {"indptr": indptr, "bounds": bounds, "steps": steps}
     write_arrays({name: array for name, array in rest.items() if array is not None}, draft)

@@ -73,6 +73,7 @@ def count_weights(
     indptr: NDArray[np.int64],
     terms: NDArray[np.int32],
     values: NDArray[np.float32],
+    start: int,
     df: NDArray[np.int64],
     bounds: NDArray[np.float32],
 ) -> tuple[int, int]:
@@ -82,8 +83,9 @@ def count_weights(
         indptr: ``(documents + 1,)``; the terms of document ``d`` are ``indptr[d]:indptr[d + 1]``.
         terms: ``(entries,)`` term numbers.
         values: ``(entries,)`` weights.
-        df: ``(terms,)`` zeros; receives the counts.
-        bounds: ``(terms,)`` zeros; receives the greatest weights.
+        start: row of the first document.
+        df: ``(terms,)`` the counts; kept from batch to batch, as the next.
+        bounds: ``(terms,)`` the greatest weights.
 
     Returns:
         0 and -1, or what is wrong and the first row where it is.
@@ -93,11 +95,11 @@ def count_weights(
         for entry in range(indptr[row], indptr[row + 1]):
             term, value = terms[entry], values[entry]
             if term < 0 or term >= len(df):
-                return BEYOND, row
+                return BEYOND, start + row
             if not (value >= 0 and value < np.inf):
-                return NEGATIVE, row
+                return NEGATIVE, start + row
             if last[term] == row:
-                return TWICE, row
+                return TWICE, start + row
             last[term] = row
             if value > 0:
                 df[term] += 1
@@ -110,6 +112,7 @@ def fill_weights(
     indptr: NDArray[np.int64],
     terms: NDArray[np.int32],
     values: NDArray[np.float32],
+    start: int,
     steps: Any,
     ends: NDArray[np.int64],
     indices: NDArray[np.int32],
@@ -119,7 +122,7 @@ def fill_weights(
 
     Args:
         steps: ``(terms,)`` float32, the weight of a term that is stored as 1; ``None`` stores weights as they are.
-        ends: ``(terms,)`` where the first posting of a term goes; used up.
+        ends: ``(terms,)`` where the next posting of a term goes; kept from batch to batch.
         indices: ``(postings,)`` receives the rows, ascending within a term.
         data: ``(postings,)`` receives the weights, float32, or uint8 where there are steps.
     """
@@ -128,7 +131,7 @@ def fill_weights(
             term, value = terms[entry], values[entry]
             if value > 0:
                 at = ends[term]
-                indices[at] = row
+                indices[at] = start + row
                 if steps is None:
                     data[at] = value
                 else:

@@ -48,9 +48,7 @@ class ImpactIndexer:
         if not isinstance(source, SparseVectors):
             raise UsageError(f"impact indexes sparse vectors, not {getattr(source, 'form', type(source).__name__)}")
         check_metric(source, "impact")
-        advance = draft.progress(len(source), "vectors")
         write_vectors(source, draft, self.config.precision)
-        advance(len(source))
         draft.info["documents"] = len(source)
 
     def check(self, artifact: Artifact) -> None:

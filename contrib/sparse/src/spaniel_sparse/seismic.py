@@ -64,7 +64,10 @@ class SeismicIndexer:
         check_metric(source, "seismic")
         if len(source.values) and not (source.values.min() >= 0 and np.isfinite(source.values.max())):
             raise UsageError("seismic indexes weights of 0 or more that are finite")
-        save_vectors(source, draft.file(_FOLDER))
+        if not draft.done(_FOLDER):
+            save_vectors(source, draft.file(_FOLDER))
+            draft.finish(_FOLDER)
+        # The engine builds in memory, and has nothing to show before its end.
         documents = self._fill(source, draft)
         draft.info.update(documents=len(source), terms=source.width, clustered=documents)
 
