@@ -292,6 +292,28 @@ def test_what_a_session_needs_is_asked_for_once(context: Context, corpus: Corpus
     assert len(asked) == 1
 
 
+def test_a_second_query_asks_the_store_for_nothing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spaniel.store import Store
+
+    dense = pytest.importorskip("spaniel_dense", reason="its exact index is searched")
+    context.registry.register(dense, "spaniel-dense")
+    corpus = Corpus.from_documents(Document(f"d{i}", "", "abcdefgh"[i]) for i in range(8))
+    for text in ("first", "dense(encoder=letters, index=flat)"):
+        context.run(text, Queries.from_lists(["q"], ["a"]), corpus)
+
+    def refuse(*given: Any, **options: Any) -> None:
+        raise AssertionError("asked again")
+
+    for name in ("find", "open", "digest_of"):
+        monkeypatch.setattr(Store, name, refuse)
+    monkeypatch.setattr("spaniel.context.bind", refuse)
+    monkeypatch.setattr("spaniel.context.bind_pipeline", refuse)
+    monkeypatch.setattr(Letters, "fingerprint", refuse)
+    for text in ("first", "dense(encoder=letters, index=flat)"):
+        found = context.run(text, Queries.from_lists(["q"], ["b"]), corpus)
+        assert corpus.ids(found.of(0)[0][:1]) == ["d1"]
+
+
 def test_an_artifact_is_verified_once_a_session_and_built_again_where_it_was_removed(context: Context) -> None:
     corpus = Corpus.from_documents([Document("d1", "", "a b")])
     need = vectors_need(context, "letters", corpus.need)
@@ -421,12 +443,26 @@ def test_compare_prints_json_of_the_stated_shape(spaniel: Any, folder: Path) -> 
         assert "nDCG@10" in system["measures"]
         assert set(system["cost"]) >= {
             "ms_per_query",
+            "load_seconds",
+            "pairs_scored",
             "build_seconds",
             "bytes_on_disk",
             "peak_memory_bytes",
             "model_calls",
         }
     assert told["comparisons"][0]["system"] == "bm25(method=atire)"
+
+
+@pytest.mark.slow
+def test_systems_of_their_own_processes_measure_the_same(spaniel: Any, folder: Path) -> None:
+    asked = ("compare", "bm25", "bm25(b=0) % 2", str(folder), "--json")
+    together, apart = json.loads(spaniel(*asked)), json.loads(spaniel(*asked, "--isolate"))
+    assert [one["measures"] for one in together["systems"]] == [one["measures"] for one in apart["systems"]]
+    # In one process the second system finds what the first has loaded; by itself each loads its own.
+    assert all(one["cost"]["load_seconds"] > 0.05 for one in apart["systems"])
+    assert together["systems"][1]["cost"]["load_seconds"] < apart["systems"][1]["cost"]["load_seconds"]
+    assert all(one["cost"]["peak_memory_bytes"] > 1e6 for one in apart["systems"])
+    assert "trace" in spaniel("compare", "bm25", str(folder), "--isolate", "--trace", str(folder / "t.json"), code=2)
 
 
 def test_run_writes_a_run_that_rerun_repeats(spaniel: Any, folder: Path, tmp_path: Path) -> None:
