@@ -30,6 +30,8 @@ def chains(lines: list[Line]) -> Iterator[Order]:
         while at < len(tokens):
             end, links = at + 1, []
             while end < len(tokens) and (how := link(text[tokens[end - 1].end : tokens[end].start])):
+                if how == "-" and tokens[end - 1].is_strong != tokens[end].is_strong:
+                    break  # 9 - [3]
                 links.append(how)
                 end += 1
             if end - at > 1 or len(tokens[at].ids) > 1:

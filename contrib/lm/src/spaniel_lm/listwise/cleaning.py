@@ -24,6 +24,10 @@ _STRUCK = re.compile(r"~~[^~\n]*~~")
 _KEYCAP = re.compile("(\\d)\N{VARIATION SELECTOR-16}?\N{COMBINING ENCLOSING KEYCAP}")
 _GREATER = re.compile(r"\\(?:succ|gt|rightarrow|to)\b|[→⇒➔➜➡›»≻≥⟩⟶▶]|-->?|=+>|>{2,}")
 _ARRAY = re.compile(r"\[[\s\d,;\"']*\]")
+_ANGLES = re.compile(r"[〈《](\s*\d+\s*)[〉》]")
+_HAN = re.compile(
+    r"(?:(?<!\w)|(?<=第)|(?<=段落)|(?<=文档)|(?<=文章)|(?<=文書))[一二三四五六七八九十]{1,3}(?=\W|[段篇]|$)"
+)
 _BRACKETS = str.maketrans("【】〔〕〖〗「」『』〚〛❲❳⟦⟧", "[]" * 8)
 _CIRCLED = {ord(sign): f"[{at}]" for at, sign in enumerate("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳", 1)}
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("、،；", ","))
@@ -60,4 +64,11 @@ def plain(text: str) -> str:
     text = unicodedata.normalize("NFKC", _KEYCAP.sub(r"[\1]", text)).translate(_DASHES)
     digits = {ord(sign): str(unicodedata.decimal(sign)) for sign in set(text) if sign > "\x7f" and sign.isdecimal()}
     text = _STRUCK.sub(" ", _GREATER.sub(">", text.translate(digits)))
+    text = _HAN.sub(_han, _ANGLES.sub(r"[\1]", text))
     return _ARRAY.sub(lambda found: " ".join(found[0].split()), _TAG.sub("\n", _NUMBERED_TAG.sub(r"\n[\1]\n", text)))
+
+
+def _han(found: re.Match[str]) -> str:
+    tens, ten, ones = found[0].rpartition("十")
+    value = int(unicodedata.numeric(ones)) if len(ones) == 1 else 0
+    return str(value + (10 * (int(unicodedata.numeric(tens)) if len(tens) == 1 else 1) if ten else 0))

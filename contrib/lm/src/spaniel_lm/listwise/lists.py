@@ -13,28 +13,40 @@ _PASSAGE = re.compile(rf"{LABEL}|\[\]", re.IGNORECASE)
 _NUMBERING = re.compile(r"[\s*_`|.):#>\\-]*")
 
 
+_Item = tuple[int, tuple[int, ...], bool, int]
+"""Number of a line, the candidates behind it, whether there is nothing else, and where the line begins."""
+
+
 def numbered(lines: list[Line]) -> Iterator[Order]:
     """Yield lists whose lines have numbers of their own: ``1. Passage 3``, ``Rank 1: [3]``, ``| 1 | 3 |``."""
-    swapped = False
-    items: list[tuple[int, tuple[int, ...], bool, int]] = []
-    plain_pairs: list[tuple[int, int]] = []
-    for start, line, tokens in [*lines, (0, "", [])]:
-        if not tokens and "|" in line:
+    swapped = cells = False
+    groups: list[tuple[list[_Item], list[tuple[int, int]]]] = []
+    for start, line, tokens in lines:
+        if not tokens and ("|" in line or "," in line):
             rank, passage = _RANK.search(line), _PASSAGE.search(line)
             swapped = bool(rank and passage and passage.start() < rank.start()) if rank or passage else swapped
-        for number, ids, is_pure, pair in _items(line, tokens, swapped):
-            if items and abs(number - items[-1][0]) != 1 and not (pair and len(plain_pairs) == len(items)):
-                yield from _list(items, plain_pairs)
-                items, plain_pairs = [], []
+            cells = bool(rank and passage and "," in line)
+        for number, ids, is_pure, pair, in_any_order in _items(line, tokens, swapped, cells):
+            items, pairs = groups[-1] if groups else ([], [])
+            follows = items and (abs(number - items[-1][0]) == 1 or in_any_order or (pair and len(pairs) == len(items)))
+            if not follows:
+                items, pairs = [], []
+                groups.append((items, pairs))
             items.append((number, ids, is_pure, start))
-            plain_pairs += [pair] if pair else []
-    yield from _list(items, plain_pairs)
+            pairs += [pair] if pair else []
+    for items, pairs in groups:
+        if len(items) > 1 or (len(groups) == 1 and not pairs):
+            yield from _list(items, pairs)
 
 
 def _items(
-    line: str, tokens: list[Token], swapped: bool
-) -> Iterator[tuple[int, tuple[int, ...], bool, tuple[int, int] | None]]:
-    """Yield the numbers of a line and the candidates behind them; several, where a list stands in one line."""
+    line: str, tokens: list[Token], swapped: bool, cells: bool
+) -> Iterator[tuple[int, tuple[int, ...], bool, tuple[int, int] | None, bool]]:
+    """Yield the numbers of a line and the candidates behind them; several, where a list stands in one line.
+
+    With each: whether there is nothing else, the two numbers where either may be the candidate, and whether numbers of lines
+    may be in any order, since they are places and stand behind.
+    """
     at = 0
     while at + 1 < len(tokens):
         first, second = tokens[at], tokens[at + 1]
@@ -43,11 +55,12 @@ def _items(
         ends = tokens[at + 2].start if at + 2 < len(tokens) else len(line)
         after = NOISE.sub(" ", NOTE.sub(" ", line[second.end : ends])).strip(" .,;:-")
         if at == 0 and first.is_strong and len(first.ids) == 1 and second.shape == "bare" and _RANK.search(gap):
-            yield second.ids[0], first.ids, not after, None  # [3]: rank 1
+            yield second.ids[0], first.ids, not after, None, True  # [3]: rank 1
             return
         if at + 2 < len(tokens) and link(line[second.end : tokens[at + 2].start]) in (">", "<"):
             return
         marked = bool(_NUMBERING.fullmatch(gap)) and gap.strip(" *_`>") != ""
+        marked = marked or (cells and gap.strip() in (",", ";") and first.shape == "bare")
         numbering = len(first.ids) == 1 and (not first.is_strong or (marked and second.shape == "label" != first.shape))
         words = len(re.findall(r"[^\W\d_]+", before))
         if at == 0 and (words > 2 or not numbering):
@@ -58,23 +71,21 @@ def _items(
             and (marked or not gap.strip() or re.match(r"\s*[.):]\s", gap))
             and ">" not in gap
         ):
-            yield first.ids[0], second.ids, not after, None
+            yield first.ids[0], second.ids, not after, None, False
             at += 2
             continue
         if at == 0 and marked and ">" not in gap and second.shape in ("bare", "paren"):
             pair = (first.ids[0], second.ids[0])
             number, chosen = (pair[1], pair[0]) if swapped else pair
             more = "|" in line or not after
-            yield number, (chosen,), more, None if swapped else pair
+            yield number, (chosen,), more, None if swapped else pair, swapped
             return
         if at == 0:
             return
         at += 1
 
 
-def _list(items: list[tuple[int, tuple[int, ...], bool, int]], pairs: list[tuple[int, int]]) -> Iterator[Order]:
-    if not items:
-        return
+def _list(items: list[_Item], pairs: list[tuple[int, int]]) -> Iterator[Order]:
     numbers = [number for number, *_ in items]
     if len(pairs) == len(items) > 1 and not _ascends(numbers) and _ascends([second for _, second in pairs]):
         items = [(second, (first,), *item[2:]) for (first, second), item in zip(pairs, items, strict=True)]

@@ -30,25 +30,25 @@ def find_order(text: str, count: int) -> tuple[int, ...]:
     taken = {at for one in lists for at in one.lines}
     left = [line for line in lines if line[0] not in taken]
     found += [*chains(left), *stacked(left)]
-    for weight in (STATED, LISTED):
-        best = _last([one for one in found if one.weight == weight], count)
+    for weight, share in ((STATED, 2), (LISTED, 1)):
+        best = _last([one for one in found if one.weight == weight], count, share)
         if best is not None:
             return best.ids
     strong = tuple(number for _, _, tokens in lines for token in tokens if token.is_strong for number in token.ids)
     if any(1 <= number <= count for number in strong):
         return strong
-    best = _last([one for one in found if one.weight == HINTED], count)
+    best = _last([one for one in found if one.weight == HINTED], count, 1)
     if best is not None:
         return best.ids
     alone = re.fullmatch(r"\d+", rest.strip(" \n.*`"))
     return (int(alone[0][:9]),) if alone else strong
 
 
-def _last(orders: list[Order], count: int) -> Order | None:
-    """Return the last of those that name at least half as many candidates as the fullest."""
+def _last(orders: list[Order], count: int, share: int) -> Order | None:
+    """Return the last of those that name at least so large a share of the candidates that the fullest names: all, or half."""
     named = [len({number for number in one.ids if 1 <= number <= count}) for one in orders]
     most = max(named, default=0)
     ranked = [
-        (one.at, at) for at, (one, many) in enumerate(zip(orders, named, strict=True)) if many and 2 * many >= most
+        (one.at, at) for at, (one, many) in enumerate(zip(orders, named, strict=True)) if many and share * many >= most
     ]
     return orders[max(ranked)[1]] if ranked else None

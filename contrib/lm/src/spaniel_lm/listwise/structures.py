@@ -13,6 +13,9 @@ _NUMBER = re.compile(r"\d+")
 _IDS = re.compile(r"id$|^id|ident|passage|doc|index|number|candidate|text|item", re.IGNORECASE)
 _RANKS = re.compile(r"rank|place|position|order", re.IGNORECASE)
 _SCORES = re.compile(r"score|relevan|grade|rating", re.IGNORECASE)
+_TOLD = re.compile(
+    "|".join(one.pattern for one in (_IDS, _RANKS, _SCORES)) + "|count|total|query|tokens", re.IGNORECASE
+)
 _NAMES = re.compile(r"order|rank|permut|sort|result|answer|list|passages|documents|ids|output|final", re.IGNORECASE)
 SCHEMA_NAME = "order"
 
@@ -31,6 +34,7 @@ def schema(count: int) -> dict[str, Any]:
 def find(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Yield ``(start, end, candidates)`` of the objects, and lists of objects, in a text that state an order."""
     decoder, at, tries = json.JSONDecoder(), 0, 0
+    left: list[tuple[int, int, Any]] = []
     begins = re.compile(r"\{|\[\s*\{")
     while tries < _TRIES and (found := begins.search(text, at)):
         tries += 1
@@ -42,7 +46,13 @@ def find(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
         ids = _order(value, 0)
         if ids:
             yield found.start(), end, ids
+        else:
+            left.append((found.start(), end, value))
         at = end
+    if len(left) > 1 and all(isinstance(value, dict) for *_, value in left):  # a line each
+        ids = _records([value for *_, value in left])
+        if ids:
+            yield left[0][0], left[-1][1], ids
 
 
 def _order(value: Any, depth: int) -> tuple[int, ...]:
@@ -60,6 +70,8 @@ def _order(value: Any, depth: int) -> tuple[int, ...]:
         return ()
     if len(value) > 1 and all(_is_id(key) for key in value):
         return _keyed(value)
+    if len(value) > 1 and all(type(one) is int for one in value.values()) and not any(map(_TOLD.search, value)):
+        return tuple(number for one in value.values() for number in _ids(one))  # {"first": 3, "second": 1}
     for key in sorted(value, key=lambda key: not _NAMES.search(str(key))):
         if isinstance(value[key], list | dict | str) and (ids := _order(value[key], depth + 1)):
             return ids
@@ -87,6 +99,8 @@ def _keyed(value: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _records(value: list[dict[str, Any]]) -> tuple[int, ...]:
     """Read ``[{"id": 2, "rank": 1}, …]``: by rank, else by score, else as they stand."""
+    if all(len(record) == 1 and all(map(_is_id, record)) for record in value):
+        return _keyed({key: one for record in value for key, one in record.items()})
     made: list[tuple[tuple[int, ...], Any, Any]] = []
     for record in value:
         rank = next((one for key, one in record.items() if _RANKS.search(key) and _is_number(one)), None)
