@@ -15,7 +15,7 @@ from spaniel import ArtifactError, Context, Run, UsageError
 from spaniel.data import BinaryVectors, DenseVectors, save_vectors
 from spaniel.indexing import Change, changed_need, check_artifact, index_need, open_index, open_needed
 from spaniel.store import Need, Recipe
-from spaniel_dense import engine, faiss_index, quantized, scanning, usearch_index
+from spaniel_dense import checks, engine, faiss_index, filling, quantized, scanning, usearch_index
 from spaniel_dense.threads import threads
 
 ENGINES = {
@@ -126,6 +126,35 @@ def test_a_killed_sharded_build_goes_on(context: Context, need: Any, monkeypatch
     asked = DenseVectors(vectors(3, 2))
     found = open_needed(context, "sharded(shards=3)", planned).search(asked, 10)
     assert found == open_index(context, "flat", source, "dense").search(asked, 10)
+
+
+@pytest.mark.usefixtures("engines_only")
+@pytest.mark.parametrize(
+    "name", ["faiss", "usearch", 'faiss(factory="IVF16,Flat", nprobe=16)', "sharded(index=faiss, shards=2)"]
+)
+def test_a_killed_engine_goes_on(context: Context, need: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, asked = need(vectors(3 * 1024, 1)), DenseVectors(vectors(30, 2))
+    monkeypatch.setattr(filling, "EVERY", 0.0)
+    monkeypatch.setattr(checks, "BLOCK", 1)  # 1,024 vectors a block
+    made = faiss_index.Faiss if "faiss" in name else usearch_index.Usearch
+    append, taken = made.append, []
+
+    def counted(self: Any, values: np.ndarray) -> None:
+        if len(taken) == 2:
+            taken.append(0)
+            raise KeyboardInterrupt
+        append(self, values)
+        taken.append(len(values))
+
+    monkeypatch.setattr(made, "append", counted)
+    planned = index_need(context, name, source, "dense")
+    with pytest.raises(KeyboardInterrupt):
+        context.obtain(planned)
+    artifact = context.obtain(planned)
+    assert sum(taken) == 3 * 1024  # nothing was taken in twice
+    assert not any("filling" in file for file in artifact.files)
+    found = open_needed(context, name, planned).search(asked, 10)
+    assert overlap(found, open_index(context, "flat", source, "dense").search(asked, 10)) > 0.95
 
 
 # Few, many, filtered
@@ -312,6 +341,17 @@ def test_what_faiss_does_not_understand(context: Context, need: Any) -> None:
         open_index(context, 'faiss(factory="HNSW32,Falt")', source, "dense")
     with pytest.raises(UsageError, match=r"IVF2000,Flat.*1200 vectors"):
         open_index(context, 'faiss(factory="IVF2000,Flat")', source, "dense")
+
+
+@pytest.mark.parametrize("factory", ["OPQ4_8,PQ4x4", "HNSW8_PQ4x4", "IVF16,PQ4x4", "IVF16_HNSW8,Flat", "RQ2x4"])
+def test_faiss_warns_of_nothing(context: Context, need: Any, factory: str, capfd: pytest.CaptureFixture[str]) -> None:
+    open_index(context, f'faiss(factory="{factory}")', need(padded(vectors(1100, 1)), name="padded"), "dense")
+    assert "WARNING" not in capfd.readouterr().err
+
+
+def padded(values: np.ndarray) -> np.ndarray:
+    """Add zeros, up to a number of dimensions that divides well."""
+    return np.pad(values, ((0, 0), (0, 64 - values.shape[1])))
 
 
 def test_damage_of_engines_is_named(tmp_path: Path, context: Context) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from spaniel import Config
 from spaniel.config import SEARCHES, Expression, Filter, ref
 
@@ -81,6 +81,13 @@ class FaissConfig(Config):
         json_schema_extra=SEARCHES,
     )
     train: int = Field(131072, description="vectors, drawn at random, that lists and codes are learned from", ge=1)
+
+    @field_validator("factory")
+    @classmethod
+    def _check_factory(cls, factory: str) -> str:
+        from spaniel_dense.factories import check_factory
+
+        return check_factory(factory)
 
 
 class UsearchConfig(Config):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from spaniel import ArtifactError, Run, UsageError
 from spaniel.contents import require
 
+from spaniel_dense.filling import Filling
 from spaniel_dense.flat import search_exactly
 from spaniel_dense.kept import Kept, check_kept, keep, kept_in, open_kept
 
@@ -36,8 +37,11 @@ _FOLDER = "engine"
 class Engine(Protocol):
     """What finds candidates among vectors of length 1, or of any length under ``dot``, by their positions."""
 
-    def fill(self, kept: Kept, advance: Callable[[int], None]) -> None:
-        """Learn what there is to learn from the vectors, and take all of them in."""
+    grows: bool
+    """Whether filling takes so long that an engine is written in between, and goes on from what was read."""
+
+    def fill(self, kept: Kept, done: int, advance: Callable[[int], None]) -> None:
+        """Take in all vectors from the ``done``-th on; where that is the first, learn what there is to learn before."""
         ...
 
     def append(self, values: NDArray[np.float32]) -> None:
@@ -112,7 +116,7 @@ class EngineIndexer:
         """
         keep(source, draft, self.name)
         index = EngineIndex(kept_in(draft), self.engine)
-        index.fill(draft.progress(len(index), "vectors"))
+        index.fill(draft)
         index.write(draft)
 
     def check(self, artifact: Artifact) -> None:
@@ -210,7 +214,9 @@ class EngineIndex:
         """Take in vectors of the same type, dimensions and metric under rows of their own."""
         added = self.kept.add(source, rows)
         if self._engine is None:
-            self.fill(lambda done: None)
+            if len(self.kept.rows) > EXACT:
+                self._engine = self._make(self.kept.dimensions)
+                self._engine.fill(self.kept, 0, lambda done: None)
             return
         values, scale = added.values.astype(np.float32), self.kept.segments[-1].scale
         self._engine.append(values if scale is None else values * scale[:, None])
@@ -226,14 +232,17 @@ class EngineIndex:
             self.write(draft)
             return
         rest = EngineIndex(kept_in(draft), self._make)
-        rest.fill(draft.progress(len(rest), "vectors"))
+        rest.fill(draft)
         rest.write(draft)
 
-    def fill(self, advance: Callable[[int], None]) -> None:
-        """Make an engine of the vectors, where they are many enough."""
+    def fill(self, draft: Draft) -> None:
+        """Make an engine of the vectors, where they are many enough; one that was being filled is gone on with."""
         if len(self.kept.rows) > EXACT:
-            self._engine = self._make(self.kept.dimensions)
-            self._engine.fill(self.kept, advance)
+            engine = self._make(self.kept.dimensions)
+            filling = Filling(draft, engine, draft.progress(len(self.kept.rows), "vectors"))
+            engine.fill(self.kept, filling.done, filling.advance)
+            filling.finish()
+            self._engine = engine
 
     def write(self, draft: Draft) -> None:
         """Write the engine alone."""
@@ -273,9 +282,11 @@ def _has_engine(artifact: Artifact) -> bool:
     return any(name.startswith(f"{_FOLDER}/") for name in artifact.files)
 
 
-def unit_blocks(kept: Kept, numbers: int) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks of the vectors as engines take them in: of length 1 under the cosine."""
-    for _, values, scale in kept.blocks(numbers):
+def unit_blocks(kept: Kept, numbers: int, done: int = 0) -> Iterator[NDArray[np.float32]]:
+    """Yield blocks of the vectors as engines take them in: of length 1 under the cosine; those from ``done`` on."""
+    for start, values, scale in kept.blocks(numbers):
+        if start < done:
+            continue  # an engine is written between blocks
         yield values if scale is None else values * scale[:, None]
 
 

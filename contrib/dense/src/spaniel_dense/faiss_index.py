@@ -28,6 +28,8 @@ _FILE = "index.faiss"
 _LOSSY = ("PQ", "SQ", "RaBitQ", "PCA", "LSQ", "RQ", "ITQ", "AQ")
 """What in a factory string says that codes are not the vectors themselves."""
 _RESCORED = 4
+_QUANTIZERS, _INNER = ("pq", "rq", "lsq", "prq"), ("index", "base_index", "storage", "quantizer")
+"""Where an index of faiss keeps what clusters, and other indexes."""
 
 
 class FaissIndexer(EngineIndexer):
@@ -58,6 +60,8 @@ class FaissIndexer(EngineIndexer):
 class Faiss:
     """An index of faiss over positions."""
 
+    grows = True
+
     def __init__(self, config: FaissConfig, dimensions: int, seed: int) -> None:
         self.config = config
         self.dimensions = dimensions
@@ -67,27 +71,33 @@ class Faiss:
         lossy = any(code in config.factory for code in _LOSSY)
         self.rescore = config.rescore or (_RESCORED if lossy else 1)
 
-    def fill(self, kept: Kept, advance: Callable[[int], None]) -> None:
-        """Train on a sample, and take all vectors in.
+    def fill(self, kept: Kept, done: int, advance: Callable[[int], None]) -> None:
+        """Train on a sample, and take all vectors in; a graph that is gone on with after a kill is another, as good one.
 
         Raises:
             UsageError: the factory string is none, or there are too few vectors to train on.
         """
+        if not done:
+            self._learn(kept)
+        for values in unit_blocks(kept, self.dimensions, done):
+            self.append(values)
+            advance(len(values))
+        self._prepare()
+
+    def _learn(self, kept: Kept) -> None:
         import faiss
 
         where = f"faiss(factory={self.config.factory!r}) over {len(kept.rows)} vectors of {self.dimensions} dimensions"
         try:
             self.index = faiss.index_factory(self.dimensions, self.config.factory, faiss.METRIC_INNER_PRODUCT)
             self._known.clear()
-            _settle(self.index, self.seed)
+            lent = _settle(self.index, self.seed)
             if not self.index.is_trained:
                 self.index.train(sample(kept, self.config.train, np.random.default_rng(self.seed)))
+            for transform, _ in lent:
+                transform.pq = None
         except RuntimeError as error:
             raise UsageError(f"{where}: {_reason(error)}") from error
-        for values in unit_blocks(kept, self.dimensions):
-            self.append(values)
-            advance(len(values))
-        self._prepare()
 
     def append(self, values: NDArray[np.float32]) -> None:
         """Take in vectors; graphs grow in one thread, so that they come out the same."""
@@ -174,23 +184,36 @@ class Faiss:
             raise ArtifactError(where, f"is damaged ({_reason(error)}); remove the index and build it again") from error
 
 
-def _settle(index: Any, seed: int) -> None:
-    """Set the seed of every clustering in an index, and let it go without warnings about few vectors."""
+def _settle(index: Any, seed: int) -> list[tuple[Any, Any]]:
+    """Set the seed of every clustering in an index, and let it go without a warning for each about few vectors.
+
+    Returns:
+        Rotations with the quantizers that are lent to them until they are trained.
+    """
     import faiss
 
     index = faiss.downcast_index(index)
-    if isinstance(index, faiss.IndexPreTransform):
-        _settle(index.index, seed)
-        return
-    if isinstance(index, faiss.IndexRefine):
-        _settle(index.base_index, seed)
-        return
-    clusterings = [getattr(index, "cp", None)]
-    clusterings += [getattr(getattr(index, part, None), "cp", None) for part in ("pq", "storage")]
-    for clustering in clusterings:
+    for owner in (index, *(getattr(index, name, None) for name in _QUANTIZERS)):
+        clustering = getattr(owner, "cp", None)
         if clustering is not None:
             clustering.seed = seed
             clustering.min_points_per_centroid = 1
+    lent = [
+        made
+        for name in _INNER
+        if getattr(index, name, None) is not None
+        for made in _settle(getattr(index, name), seed)
+    ]
+    if isinstance(index, faiss.IndexPreTransform):
+        for number in range(index.chain.size()):
+            transform = faiss.downcast_VectorTransform(index.chain.at(number))
+            if isinstance(transform, faiss.OPQMatrix) and transform.pq is None:
+                # As it would make for itself.
+                quantizer = faiss.ProductQuantizer(transform.d_out, transform.M, 8)
+                quantizer.cp.seed, quantizer.cp.min_points_per_centroid = seed, 1
+                transform.pq = quantizer
+                lent.append((transform, quantizer))
+    return lent
 
 
 @contextmanager

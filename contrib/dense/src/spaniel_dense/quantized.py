@@ -57,13 +57,15 @@ class Bytes:
     A product of 127 and the largest number of a query, added up over the dimensions, stays below 2**31.
     """
 
+    grows = False
+
     def __init__(self, rescore: int, dimensions: int) -> None:
         self.rescore = rescore
         self.codes = np.empty((0, dimensions), np.int8)
         self.scale = np.ones(dimensions, np.float32)
         self._most = min(2**15 - 1, (2**31 - 1) // (127 * max(dimensions, 1)))
 
-    def fill(self, kept: Kept, advance: Callable[[int], None]) -> None:
+    def fill(self, kept: Kept, done: int, advance: Callable[[int], None]) -> None:
         """Take the scales from the largest numbers, and code all vectors."""
         largest = np.zeros(kept.dimensions, np.float32)
         for values in unit_blocks(kept, kept.dimensions):
@@ -122,12 +124,14 @@ class Bytes:
 class Bits:
     """The signs of numbers, the mean of each dimension taken off first, in words of 64 bits."""
 
+    grows = False
+
     def __init__(self, rescore: int, dimensions: int) -> None:
         self.rescore = rescore
         self.mean = np.zeros(dimensions, np.float32)
         self.words = np.empty((0, -(-dimensions // 64)), np.uint64)
 
-    def fill(self, kept: Kept, advance: Callable[[int], None]) -> None:
+    def fill(self, kept: Kept, done: int, advance: Callable[[int], None]) -> None:
         """Take the means, and the signs of all vectors."""
         total = np.zeros(kept.dimensions, np.float64)
         for values in unit_blocks(kept, kept.dimensions):

@@ -7,6 +7,7 @@ in a folder of its own: what builds, opens or searches one needs nothing of the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -76,8 +77,16 @@ class ShardedIndexer:
         """
         vectors = checked_vectors(source, "sharded")
         parts = [Part(draft, number) for number in range(self.config.shards)]
-        for number, part in enumerate(parts):
+        notes = [draft.file(f"shard-{number}.json") for number in range(len(parts))]
+        for number, (part, note) in enumerate(zip(parts, notes, strict=True)):
+            if draft.done(note.name):
+                part.info.update(json.loads(note.read_bytes()))
+                continue
             self.inner.build(vectors[number :: self.config.shards], cast(Draft, part))
+            note.write_text(json.dumps(part.info))
+            draft.finish(note.name)
+        for note in notes:
+            note.unlink()
         draft.info.update(documents=len(vectors), shards=[part.info for part in parts])
 
     def check(self, artifact: Artifact) -> None:

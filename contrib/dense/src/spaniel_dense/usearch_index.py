@@ -51,6 +51,8 @@ class Usearch:
     Vectors are divided by the longest length, since bytes hold numbers from -1 to 1 alone; that changes no order.
     """
 
+    grows = True
+
     def __init__(self, config: UsearchConfig, dimensions: int) -> None:
         self.config = config
         self.dimensions = dimensions
@@ -58,8 +60,15 @@ class Usearch:
         self.scale = np.float32(1)
         self._file: Path | None = None
 
-    def fill(self, kept: Kept, advance: Callable[[int], None]) -> None:
-        """Take all vectors in."""
+    def fill(self, kept: Kept, done: int, advance: Callable[[int], None]) -> None:
+        """Take all vectors in; a graph that is gone on with after a kill is another, as good one."""
+        if not done:
+            self._begin(kept)
+        for values in unit_blocks(kept, self.dimensions, done):
+            self.append(values)
+            advance(len(values))
+
+    def _begin(self, kept: Kept) -> None:
         from usearch.index import Index
 
         self.index = Index(
@@ -73,9 +82,6 @@ class Usearch:
         )
         if kept.metric == "dot" and kept.longest > 0:
             self.scale = np.float32(1 / kept.longest)
-        for values in unit_blocks(kept, self.dimensions):
-            self.append(values)
-            advance(len(values))
 
     def append(self, values: NDArray[np.float32]) -> None:
         """Take in vectors."""
