@@ -13,21 +13,23 @@ import pytest
 from spaniel import Context, Corpus, Document
 from spaniel.indexing import index_need
 from spaniel.store import Artifact, Draft
-from spaniel_bm25 import tokens
-from spaniel_bm25.indexer import Bm25Indexer
+from spaniel_bm25 import tantivy_indexer, tokens
 
 DOCUMENTS = 95
 
 
-def need_of(context: Context, log: Path, kill_after: int = 0) -> Any:
+def need_of(context: Context, log: Path, kill_after: int = 0, name: str = "bm25") -> Any:
     """The need of an index; who analyzes writes down how many documents, and dies before the part that is named."""
     corpus = Corpus.from_documents(
         Document(f"d{i:03d}", "", f"flat tyre number{i % 7} word{i}") for i in range(DOCUMENTS)
     )
-    indexer: Any = Bm25Indexer(context.bind("index", "bm25").config, context)  # type: ignore[arg-type]
+    indexer: Any = context.create("index", name)
     analyze = indexer.analyzer.analyze
 
     class Logged:
+        def fingerprint(self) -> Any:
+            return {}
+
         def analyze(self, texts: list[str]) -> Any:
             if kill_after and log.exists() and len(log.read_text().split()) == kill_after:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -35,8 +37,9 @@ def need_of(context: Context, log: Path, kill_after: int = 0) -> Any:
                 file.write(f"{len(texts)} ")
             return analyze(texts)
 
+    need = index_need(context, name, corpus.need)
     indexer.__dict__["analyzer"] = Logged()
-    return replace(index_need(context, "bm25", corpus.need), build=lambda draft: indexer.build(corpus, draft))
+    return replace(need, build=lambda draft: indexer.build(corpus, draft))
 
 
 def contents(artifact: Artifact) -> dict[str, bytes]:
@@ -74,3 +77,26 @@ def test_a_build_that_is_killed_once_all_is_written_goes_on(tmp_path: Path) -> N
     assert log.read_text() == analyzed
     assert again.info == draft.info == dict(whole.info)
     shutil.rmtree(tmp_path / "draft")
+
+
+@pytest.mark.parametrize("kill_after", [1, 3])
+def test_a_build_of_tantivy_that_is_killed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_after: int
+) -> None:
+    pytest.importorskip("tantivy")
+    monkeypatch.setattr(tantivy_indexer, "PART", 20)
+    log = tmp_path / "log"
+    child = os.fork()
+    if not child:
+        Context(tmp_path / "store").obtain(need_of(Context(tmp_path / "store"), log, kill_after, "tantivy"))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    context, other = Context(tmp_path / "store"), Context(tmp_path / "other")
+    artifact = context.obtain(need_of(context, log, name="tantivy"))
+    assert sum(map(int, log.read_text().split())) == DOCUMENTS, "no document was analyzed twice"
+    whole = other.obtain(need_of(other, tmp_path / "other.log", name="tantivy"))
+    found = [
+        context.create("index", "tantivy").open(one).search(["flat number3 word17"], 200) for one in (artifact, whole)
+    ]
+    assert found[0] == found[1]
+    assert len(found[0].rows) == DOCUMENTS

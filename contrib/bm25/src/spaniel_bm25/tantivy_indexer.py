@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 BATCH = 5000
 """Documents analyzed at once."""
+PART = 50_000
+"""Documents that the engine writes before the draft takes note of them: what is lost at most where a build is killed."""
 _FOLDER = "tantivy"
+_SEGMENTS = "meta.json"
 _OWN = (".managed.json", ".tantivy-meta.lock", ".tantivy-writer.lock")
 """Files that the engine makes for itself wherever it works."""
 
@@ -61,14 +64,21 @@ class TantivyIndexer:
             raise
 
     def build(self, source: Any, draft: Draft) -> None:
-        """Write the index of a corpus.
+        """Write the index of a corpus; a build that was killed goes on from the last part that the engine had written.
 
         Raises:
             UsageError: the source is no corpus, or the engine is missing.
         """
-        index = LivingIndex(self.analyzer)
-        advance = draft.progress(len(source) if isinstance(source, Corpus) else None, "documents")
-        index.add(source, np.arange(len(source)), advance)
+        if not isinstance(source, Corpus):
+            raise UsageError(f"tantivy indexes a corpus, not {type(source).__name__}")
+        index = _resumed(self.analyzer, draft)
+        advance = draft.progress(len(source), "documents")
+        advance(len(index))
+        for start in range(len(index), len(source), PART):
+            rows = range(start, min(start + PART, len(source)))
+            index.take_in(source, rows, list(rows), advance)
+            index.save(draft)
+            draft.finish(f"documents to {rows.stop}")
         index.save(draft)
 
     def check(self, artifact: Artifact) -> None:
@@ -210,14 +220,19 @@ class LivingIndex:
         held = self._rows.intersection(given)
         if held:
             raise UsageError(f"row {min(held)} is held already; delete it first")
+        self.take_in(source, range(len(source)), given, advance)
+
+    def take_in(self, source: Corpus, places: range, rows: Sequence[int], advance: Any = None) -> None:
+        """Take in the documents at consecutive places of a corpus, under rows that are not held."""
         with self._writer() as writer:
-            for batch in source.batches(BATCH):
+            for start in range(places.start, places.stop, BATCH):
+                batch = next(source.batches(min(BATCH, places.stop - start), start))
                 tokens = self.analyzer.analyze([document.contents for document in batch.documents]).lists()
-                for row, words in zip(given[batch.start :], tokens, strict=False):
+                for row, words in zip(rows[start - places.start :], tokens, strict=False):
                     self._write(writer, row, engine.SEPARATOR.join(words))
                 if advance is not None:
                     advance(len(batch.documents))
-        self._rows.update(given)
+        self._rows.update(rows)
 
     def delete(self, rows: NDArray[Any]) -> None:
         """Let documents go.
@@ -248,9 +263,13 @@ class LivingIndex:
                     self._write(writer, row, tokens)
             whole.save(draft)
             return
-        for path in sorted(self._folder.iterdir()):
-            if path.name not in _OWN:
-                _keep(path.resolve(), draft.file(f"{_FOLDER}/{path.name}"))
+        # The list of segments comes last: what it names is there.
+        held = [path for path in self._folder.iterdir() if path.name not in _OWN]
+        for path in sorted(held, key=lambda path: (path.name == _SEGMENTS, path.name)):
+            _keep(path.resolve(), draft.file(f"{_FOLDER}/{path.name}"))
+        for path in (draft.path / _FOLDER).iterdir():
+            if not (self._folder / path.name).exists():
+                path.unlink()
         draft.info["documents"] = len(self)
 
     def _stored(self) -> Iterator[tuple[int, str]]:
@@ -294,11 +313,29 @@ def _checked(rows: Iterable[Any], size: int) -> list[int]:
 
 
 def _keep(path: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
+    if target.exists() and path.samefile(target):
+        return
+    draft = target.with_name(f"{target.name}.part")
+    draft.unlink(missing_ok=True)
     try:
-        os.link(path, target)
+        os.link(path, draft)
     except OSError:
-        shutil.copyfile(path, target)
+        shutil.copyfile(path, draft)
+    draft.replace(target)
+
+
+def _resumed(analyzer: Analyzer, draft: Draft) -> LivingIndex:
+    """Return what an earlier attempt has built, where it is sound, else an empty index."""
+    folder = draft.path / _FOLDER
+    if (folder / _SEGMENTS).exists():
+        try:
+            index = LivingIndex(analyzer, [path for path in folder.iterdir() if path.suffix != ".part"])
+            if index._rows == set(range(len(index))):
+                return index
+        except ValueError:
+            pass  # it was cut off; the documents are at hand
+        shutil.rmtree(folder)
+    return LivingIndex(analyzer)
 
 
 def _remove(folder: Path, process: int) -> None:
