@@ -184,6 +184,32 @@ def test_judgments_of_ir_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert not kept.judging.leave_out_own
 
 
+def test_ir_datasets_reach_no_network_when_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ir_datasets", reason="the extra `irds` is not installed")
+    from ir_datasets.util import download
+
+    def reach(self: Any) -> Any:
+        raise AssertionError("the network was tried")
+
+    monkeypatch.setattr(download.RequestsDownload, "stream", reach)
+    monkeypatch.setattr(download.RequestsDownload, "__iter__", reach)
+    offline = Context(tmp_path / "store", offline=True)
+    dataset = find_dataset(offline, "irds:vaswani")
+    for refused in (lambda: dataset.queries("test"), lambda: open_corpus(offline, dataset.documents())):
+        with pytest.raises(UsageError, match=r"irds:vaswani has a file .* offline: put a copy of it at .*vaswani"):
+            refused()
+    before = download.Download.path
+    kept = tmp_path / "kept"
+    kept.write_text("here")
+    from spaniel_datasets.offline import network
+
+    with network(False, "x"):
+        assert download.Download([download.RequestsDownload("http://x.invalid")], cache_path=str(kept)).path() == str(kept)
+        with pytest.raises(UsageError, match="not on this machine"):
+            download.Download([download.RequestsDownload("http://x.invalid")], cache_path=str(tmp_path / "no")).path()
+    assert download.Download.path is before
+
+
 @pytest.fixture
 def spaniel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("SPANIEL_STORE", str(tmp_path / "store"))

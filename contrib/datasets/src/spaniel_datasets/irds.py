@@ -11,6 +11,7 @@ from spaniel.data import Judging, documents_need
 from spaniel.store import Need
 
 from spaniel_datasets.config import IrDatasets as Options
+from spaniel_datasets.offline import network
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def dataset(config: Options, context: Context) -> IrDatasets:
     """Return the collection."""
     own = bool(_WITHOUT_OWN.fullmatch(config.name))
-    return IrDatasets(config.name, Judging(leave_out_own=own).but(config.rel, config.leave_out_own))
+    return IrDatasets(config.name, Judging(leave_out_own=own).but(config.rel, config.leave_out_own), context.offline)
 
 
 _WITHOUT_OWN = re.compile(r"(?:nano-)?beir/(?:arguana|quora)(?:/.*)?")
@@ -29,14 +30,16 @@ _WITHOUT_OWN = re.compile(r"(?:nano-)?beir/(?:arguana|quora)(?:/.*)?")
 class IrDatasets:
     """A collection of ir_datasets; its split is the last part of its id, or ``test``."""
 
-    def __init__(self, name: str, judging: Judging) -> None:
+    def __init__(self, name: str, judging: Judging, offline: bool = False) -> None:
         self.judging = judging
+        self._offline = offline
         try:
             import ir_datasets
         except ImportError:
             raise UsageError('collections of ir_datasets need it: pip install "spaniel-datasets[irds]"') from None
         try:
-            self._source: Any = ir_datasets.load(name)
+            with network(not offline, f"irds:{name}"):
+                self._source: Any = ir_datasets.load(name)
         except KeyError:
             raise UsageError(
                 f"ir_datasets knows no collection {name!r}; its catalogue is at https://ir-datasets.com"
@@ -56,8 +59,12 @@ class IrDatasets:
             self._documents, "spaniel-datasets/irds", {"collection": self._id, "ir_datasets": self._version}
         )
 
+    def _read(self, what: str) -> Iterator[Any]:
+        with network(not self._offline, self.name):
+            yield from getattr(self._source, what)()
+
     def _documents(self) -> Iterator[Document]:
-        for doc in self._source.docs_iter():
+        for doc in self._read("docs_iter"):
             fields = doc._asdict()
             title = str(fields.pop("title", "") or "")
             name = str(fields.pop("doc_id"))
@@ -69,14 +76,14 @@ class IrDatasets:
 
     def queries(self, split: str) -> Queries:
         """The queries: those with judgments, where there are judgments."""
-        judged = {q.query_id for q in self._source.qrels_iter()} if self._source.has_qrels() else None
-        kept = [q for q in self._source.queries_iter() if judged is None or q.query_id in judged]
+        judged = {q.query_id for q in self._read("qrels_iter")} if self._source.has_qrels() else None
+        kept = [q for q in self._read("queries_iter") if judged is None or q.query_id in judged]
         return Queries.from_lists([str(q.query_id) for q in kept], [str(q.default_text()) for q in kept])
 
     def qrels(self, split: str) -> Qrels:
         """The judgments, those of subtopics among them; what is judged twice for one has its highest grade."""
         grades: dict[str, dict[str, dict[str, float]]] = {}
-        for qrel in self._source.qrels_iter():
+        for qrel in self._read("qrels_iter"):
             subtopic = str(getattr(qrel, "subtopic_id", getattr(qrel, "iteration", "")))
             judged = grades.setdefault(str(qrel.query_id), {}).setdefault(subtopic, {})
             grade = float(qrel.relevance)
