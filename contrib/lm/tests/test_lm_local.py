@@ -323,3 +323,17 @@ def test_smollm2_from_its_package(tmp_path: Path) -> None:
     assert {entry.artifact.recipe.type for entry in context.store.list() if entry.artifact} == {"model"}
     with pytest.raises(UsageError, match="there is no GGUF file"):
         context.create("language_model", Stage("transformers", model=str(tmp_path / "none.gguf"))).generate(["a"])
+
+
+def test_loading_is_no_part_of_the_time_of_a_search(
+    lm_model: Callable[..., Any], lm_context: Context, lm_models: Callable[[str], Path]
+) -> None:
+    model = lm_model()
+    for expected in (True, False):
+        with lm_context.stage("ask") as stage:
+            model.generate(["the dog"], Generation(1))
+        assert (stage.loading > 0) == expected
+    remote = lm_context.create("language_model", Stage("openai", model="m", tokenizer=str(lm_models("llama"))))
+    with lm_context.stage("ask") as stage:
+        remote.count_tokens(["the dog"])
+    assert stage.loading > 0

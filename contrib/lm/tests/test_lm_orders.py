@@ -335,27 +335,7 @@ def test_what_is_read_says_what_was_repaired() -> None:
     assert (found.order, found.missing, found.repeated, found.foreign) == ((2, 0, 1), (0, 1), (2,), (6,))
 
 
-@pytest.mark.parametrize(
-    "unit",
-    [
-        "[",
-        "<think>",
-        "[1] > ",
-        "1. ",
-        "(((1",
-        "passage ",
-        "[1,",
-        "{",
-        '{"a":',
-        "1, ",
-        "-",
-        "*",
-        "1-",
-        "|",
-        "[1]\n",
-        "1. [1] x\n",
-    ],
-)
+@pytest.mark.parametrize("unit", ["[", "<think>", "[1] > ", "1. ", '{"a":', "1-", "1. [1] x\n"])
 def test_reading_takes_time_in_proportion(unit: str) -> None:
     started = time.process_time()
     permutations.read(unit * (400_000 // len(unit)), 20)

@@ -185,7 +185,7 @@ class Sender:
                 break
             if reply.outcome == "unusable":
                 change = objection(content, reply, request.fixed)
-                if change and changed < _CHANGES:
+                if change and changed < _CHANGES and not unsure:
                     # Nothing was done for it: what is asked for now is another request.
                     changes, changed, attempt = {**self.dialect.known, **changes, **change}, changed + 1, attempt - 1
                     continue

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from spaniel import UsageError
 from urllib3 import Timeout
-from urllib3.exceptions import HTTPError, TimeoutError
+from urllib3.exceptions import TimeoutError
 from urllib3.response import BaseHTTPResponse
 
 from spaniel_lm.remote.connections import CURRENT, Call, PlainPool, SecuredPool, Watch
@@ -89,7 +89,7 @@ class Transport:
                 timeout=Timeout(connect=self.timeout, read=self.timeout),
             )
             data = _read(response)
-        except (HTTPError, OSError, ValueError, ArithmeticError, RuntimeError) as error:
+        except Exception as error:  # whatever it is, it is the matter of this request alone
             return self._ended(call, error)
         if call.late:
             return self._ended(call, None)
