@@ -127,6 +127,20 @@ def test_topics_that_are_broken_are_named(text: str, message: str, tmp_path: Pat
     assert faults.count == 1
 
 
+@pytest.mark.parametrize(
+    "encoding", ["iso-8859-1", "windows-1251", "UTF-8", "utf-16", "rot13", "hex", "no-such", "idna"]
+)
+def test_an_xml_file_may_say_its_encoding(encoding: str, tmp_path: Path) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n<topic number="1"><title>caf\xe9</title></topic>'
+    known = encoding in ("iso-8859-1", "windows-1251")
+    path = tmp_path / "t.xml"
+    path.write_bytes(text.encode("latin-1" if known else "utf-8"))
+    assert read_queries(path, format="trec").texts == ({"windows-1251": "cafй"}.get(encoding, "café"),)
+    path.write_bytes(text.partition("\n")[2].encode("latin-1"))
+    with pytest.raises(UsageError, match="no UTF-8"):
+        read_queries(path, format="trec")
+
+
 DOCUMENTS = """<DOC>
 <DOCNO> FT911-1 </DOCNO>
 <DATE>910514</DATE>

@@ -221,6 +221,7 @@ def test_what_cannot_be_measured_is_refused(run, grade, name, said) -> None:
 def test_a_package_that_is_missing_is_named(monkeypatch) -> None:
     import ir_measures
 
+    measures_room._parse.cache_clear()
     monkeypatch.setattr(ir_measures.pyndeval, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"alpha_nDCG@10.*pip install ir-measures.pyndeval"):
         parse_measures(["alpha_nDCG@10"])

@@ -106,9 +106,10 @@ def read_head(path: Path, size: int) -> str:
     return "" if b"\0" in head else head.decode("utf-8", "replace")
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield ``("file:line", line)`` without line ends; the line is ``None`` where its bytes are no UTF-8.
+def read_lines(path: Path, encoding: str = "utf-8") -> Iterator[tuple[str, str | None]]:
+    """Yield ``("file:line", line)`` without line ends; the line is ``None`` where its bytes are not of the encoding.
 
+    The encoding is one whose line ends are ASCII's.
     A byte order mark at the beginning is ignored. Names ending in .gz, .zst and .zstd are decompressed.
 
     Raises:
@@ -124,7 +125,7 @@ def read_lines(path: Path) -> Iterator[tuple[str, str | None]]:
                 if number == 1:
                     raw = raw.removeprefix(_MARK)
                 try:
-                    line = raw.decode("utf-8").rstrip("\r\n")
+                    line = raw.decode(encoding).rstrip("\r\n")
                 except UnicodeDecodeError:
                     yield f"{path}:{number}", None
                 else:

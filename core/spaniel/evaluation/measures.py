@@ -163,7 +163,7 @@ def check_judgments(measures: Sequence[str], qrels: Qrels) -> list[Plan]:
     Raises:
         UsageError: one needs subtopics, whole grades, or smaller ones.
     """
-    return [make_plan(_parse(name), qrels) for name in parse_measures(measures)]
+    return [make_plan(_parse(name), qrels) for name in measures]
 
 
 def _groups(plans: Sequence[Plan]) -> list[list[Plan]]:
@@ -269,6 +269,7 @@ def _calculate(measures: Sequence[Any], judged: Any, ranked: Mapping[str, Any]) 
         raise UsageError(f"{names} cannot be computed here: {str(error) or type(error).__name__}") from error
 
 
+@lru_cache(256)
 def _parse(name: str) -> Any:
     try:
         measure: Any = ir_measures.parse_measure(name)

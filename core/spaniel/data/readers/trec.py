@@ -6,6 +6,7 @@ cannot be made to expand one without end.
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)(\s[^<>]*|/)?>")
 _ONLY_TAGS = re.compile(r"\s*(?:<[!?/A-Za-z][^<>]*>\s*)*")
 _ATTRIBUTE = re.compile(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _LANGUAGE = re.compile(r"^[a-z]{2}-")
+_DECLARED = re.compile(r"""\s*<\?xml\s[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_SAMPLE = "".join(map(chr, range(128)))
 _SILENT = re.compile(r"<(script|style|dochdr)\b.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _INLINE = frozenset(["a", "b", "br", "em", "font", "hr", "html", "i", "p", "s", "span", "strong", "sub", "sup", "u"])
 """Tags of markup: they are dropped, and what is between them is text."""
@@ -99,7 +102,7 @@ def _blocks(path: Path, names: str) -> Iterator[_Block | tuple[str, str]]:
     inside: list[str] = []
     name = hidden = began = ""
     size = 0
-    for place, line in read_lines(path):
+    for place, line in read_lines(path, _encoding(path)):
         if line is None:
             if block is None:
                 yield _Block(place, {}, "", UNDECODABLE)
@@ -140,6 +143,18 @@ def _blocks(path: Path, names: str) -> Iterator[_Block | tuple[str, str]]:
         yield block._replace(problem=block.problem or f"its </{name}> is missing")
     if hidden:
         yield _Block(began, {}, "", f"what begins here has no {hidden}")
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding that an XML file says it has, where its lines can be read one by one; else UTF-8."""
+    _, first = next(read_lines(path, "latin-1"), ("", ""))
+    said = _DECLARED.match(first or "")
+    try:
+        if said and codecs.encode(_SAMPLE, said[1]) == _SAMPLE.encode("ascii"):
+            return codecs.lookup(said[1]).name
+    except (LookupError, ValueError, TypeError):
+        pass
+    return "utf-8"
 
 
 def _attributes(text: str) -> dict[str, str]:
