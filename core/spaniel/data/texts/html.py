@@ -58,7 +58,8 @@ def _text(root: Any, etree: Any) -> str:
                 continue
             parts += (gap, _flat(node.text))
         else:
-            parts += (gap, _flat(node.tail))
+            # A line begins where its tag does.
+            parts += ("" if gap == "\n" else gap, _flat(node.tail))
     text = re.sub(r" *\n *", "\n", re.sub(" +", " ", "".join(parts)))
     return re.sub("\n{3,}", "\n\n", text).strip()
 
