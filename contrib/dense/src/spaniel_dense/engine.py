@@ -15,6 +15,7 @@ from spaniel.contents import require
 from spaniel_dense.filling import Filling
 from spaniel_dense.flat import search_exactly
 from spaniel_dense.kept import Kept, check_kept, keep, kept_in, open_kept
+from spaniel_dense.selection import ranked
 
 if TYPE_CHECKING:
     from spaniel.store import Artifact, Draft
@@ -199,8 +200,7 @@ class EngineIndex:
         if len(left):
             exactly = search_exactly(self.kept, asked[left], k, eligible)
             rows[left], scores[left] = exactly.rows.reshape(-1, k), exactly.scores.reshape(-1, k)
-        # Every list is in order and has k documents: there is nothing left to check or to sort.
-        return Run(np.arange(len(asked) + 1, dtype=np.int64) * k, rows.reshape(-1), scores.reshape(-1))
+        return ranked(rows, scores)
 
     def _rank(
         self, asked: NDArray[np.float32], positions: NDArray[np.int64], k: int, eligible: NDArray[np.bool_] | None

@@ -12,7 +12,7 @@ from spaniel import Run
 from spaniel_dense.checks import BLOCK
 from spaniel_dense.kept import Kept, check_kept, keep, open_kept
 from spaniel_dense.kernels import multiply
-from spaniel_dense.selection import Best, room, sort_best
+from spaniel_dense.selection import Best, ranked, room, sort_best
 from spaniel_dense.threads import in_threads, threads
 
 if TYPE_CHECKING:
@@ -125,6 +125,8 @@ def search_exactly(kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDA
     if not len(asked) or k < 1:
         return Run.empty(len(asked))
     group = max(QUERIES, CANDIDATES // room(k))
+    if len(asked) <= group:
+        return _search_group(kept, asked, k, eligible)
     parts = [asked[start : start + group] for start in range(0, len(asked), group)]
     return Run.concatenate([_search_group(kept, part, k, eligible) for part in parts])
 
@@ -148,7 +150,7 @@ def _search_group(kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDAr
     rows, found = sort_best(offsets, kept.rows[positions].astype(np.int64), scores, k)
     for query in crowded:
         rows[query], found[query] = _sweep(kept, asked[query : query + 1], k, eligible)
-    return Run.from_matrix(rows, found)
+    return ranked(rows, found)
 
 
 def _multiply(asked: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.float32]:

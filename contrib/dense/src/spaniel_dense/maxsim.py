@@ -15,7 +15,7 @@ from spaniel.data import MultiVectors, open_vectors
 from spaniel.data.vectors.folder import check_folder
 
 from spaniel_dense.files import link_vectors
-from spaniel_dense.selection import Best, room
+from spaniel_dense.selection import Best, ranked, room
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -143,7 +143,7 @@ class MaxSimIndex:
             best.add(whole, scores, np.arange(first, last), mask[first:last])
         rows, scores = best.sorted()
         rows[np.diff(queries.offsets) == 0] = -1
-        return Run.from_matrix(rows, scores)
+        return ranked(rows, scores)
 
     def _blocks(self, numbers: int) -> Iterator[tuple[int, int]]:
         """Yield ranges of documents whose vectors, each counting so many numbers, fill a block; or one document."""

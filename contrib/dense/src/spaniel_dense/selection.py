@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from spaniel import Run
 
 from spaniel_dense.kernels import collect, trim
 
@@ -115,6 +116,17 @@ def cumulated(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def ranked(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Run:
+    """Make a run of matrices whose lines are in order and hold no row twice, as the functions here return them.
+
+    There is nothing left to check or to sort; entries with a row of -1, behind all others, are left out.
+    """
+    if rows.size and rows.min() < 0:
+        held = rows >= 0
+        return Run(cumulated(held.sum(axis=1)), rows[held], scores[held])
+    return Run(np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1], rows.reshape(-1), scores.reshape(-1))
 
 
 def _unpack(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
