@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from spaniel import ArtifactError, Run, UsageError
 from spaniel.data import SparseVectors
 from spaniel.store import Artifact, Draft, Need, Recipe, Store
-from spaniel_impacts import pruning, sweep
+from spaniel_impacts import plain, pruning, sweep
 from spaniel_impacts.building import Precision, invert_tokens, write_vectors
 from spaniel_impacts.postings import Postings, choose
 from spaniel_impacts.queries import Asked, arrange
@@ -266,6 +268,48 @@ def test_maxscore_with_frequent_and_rare_terms(tmp_path: Path, precision: Precis
         assert found(postings, asked, k, "sweep", mask) == found(postings, asked, k, "maxscore", mask)
     assert (postings.limits.place >= 0).any()
     assert (postings.limits.place < 0).any()
+
+
+def test_numpy_finds_what_the_compiled_sweep_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    vectors, queries = random_vectors(rng, 900, 40, 9, 3), random_vectors(rng, 20, 40, 6, 3)
+    allowed = rng.random(900) < 0.3
+    for precision in ("float32", "uint8"):
+        postings = opened(vectors, tmp_path / precision, precision)
+        asked = arrange(queries, postings)
+        weights = asked.weights if postings.steps is None else asked.weights * postings.steps[asked.terms]
+        for k in (1, 10, 900):
+            for mask, constant in ((None, 0.0), (allowed, 0.0), (None, 0.7)):
+                keys = np.full((20, k), -1, np.int64)
+                constants = np.full(20, constant, np.float32)
+                parts = (asked.offsets, asked.terms, weights, constants, mask, 900)
+                plain.sweep_plainly(postings.indptr, postings.indices, postings.data, *parts, keys)
+                run = postings.search(
+                    asked.offsets, asked.terms, k, weights=asked.weights, constants=constants, allowed=mask
+                )
+                assert Run.from_matrix(*plain.unpack(keys)) == run
+
+
+def test_little_work_loads_nothing_that_is_compiled(tmp_path: Path) -> None:
+    opened(sparse([{0: 1.0}] * 9, 1), tmp_path)
+    program = f"""
+import sys, numpy as np
+from spaniel import Context
+from spaniel_impacts import plain
+from spaniel_impacts.postings import Postings
+arrays = {{name: np.load(r"{tmp_path}/" + name + ".npy") for name in ("indptr", "indices", "data")}}
+postings = Postings(**arrays, documents=9)
+asked = np.array([0, 1]), np.zeros(1, np.int32)
+postings.load(Context(r"{tmp_path}/store"), 1)
+few = postings.search(*asked, 3)
+assert few.rows.tolist() == [0, 1, 2]
+assert "numba" not in sys.modules
+plain.LITTLE = 0
+postings.load(Context(r"{tmp_path}/store"), 1)
+assert "spaniel_impacts.sweep" in sys.modules
+assert postings.search(*asked, 3) == few
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
 
 
 def test_bounds_are_those_of_the_postings(tmp_path: Path) -> None:

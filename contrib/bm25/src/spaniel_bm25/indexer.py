@@ -13,7 +13,6 @@ from spaniel import Corpus, PluginError
 from spaniel.contents import noted, open_array, read_json, require, require_finite, require_range
 from spaniel.store import Artifact, Draft
 from spaniel_impacts.building import flush, invert_tokens, write_arrays
-from spaniel_impacts.checking import check_postings
 from spaniel_impacts.postings import Postings
 
 from spaniel_bm25.config import Bm25Index
@@ -109,6 +108,8 @@ class Bm25Indexer:
         Raises:
             ArtifactError: something is out of bounds.
         """
+        from spaniel_impacts.checking import check_postings  # compiled: loaded where it is needed
+
         postings = check_postings(artifact, noted(artifact, "documents"), {"indptr", "indices", "data"})
         absent, occurrences, vocabulary = _read_terms(artifact, postings.terms)
         where = artifact.path / "absent.npy"
@@ -126,9 +127,7 @@ class Bm25Indexer:
         """
         postings = Postings.open(artifact, noted(artifact, "documents"))
         absent, occurrences, vocabulary = _read_terms(artifact, postings.terms)
-        index = Index(postings, absent, vocabulary, self.analyzer, occurrences)
-        index.search([""], 1)  # compiles the kernel, or loads it compiled: part of opening, not of the first search
-        return index
+        return Index(postings, absent, vocabulary, self.analyzer, occurrences)
 
 
 def _read_terms(artifact: Artifact, terms: int) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:

@@ -38,7 +38,9 @@ class Bm25Retriever:
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:
         """Return the best ``k`` documents of each query, among those that pass the filter."""
         allowed = allowed_rows(self.context, corpus, self.config.filter)
-        found = self.index(corpus).search(queries.texts, self.config.k, allowed)
+        index = self.index(corpus)
+        index.postings.load(self.context, len(queries))
+        found = index.search(queries.texts, self.config.k, allowed)
         self.context.advance(len(queries))
         return found
 

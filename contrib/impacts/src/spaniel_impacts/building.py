@@ -11,8 +11,6 @@ from spaniel import UsageError
 from spaniel.data import SparseVectors
 from spaniel.store import Draft
 
-from spaniel_impacts.filling import BEYOND, NEGATIVE, TWICE, count_tokens, count_weights, fill_tokens, fill_weights
-
 Precision = Literal["float32", "uint8"]
 
 Batch = tuple[NDArray[np.int64], NDArray[np.int32]]
@@ -23,6 +21,9 @@ ROWS = 50_000
 
 LEVELS = 255
 """The greatest 8-bit impact; it stands for the greatest weight of its term."""
+
+NEGATIVE, TWICE, BEYOND = 1, 2, 3
+"""What can be wrong with vectors: a weight that is negative or not finite, a term twice in a row, no such term."""
 
 _WRONG = {
     NEGATIVE: "has a weight that is negative or not finite; impacts are 0 or more",
@@ -43,6 +44,8 @@ def write_vectors(vectors: SparseVectors, draft: Draft, precision: Precision = "
     Raises:
         UsageError: a weight is negative or not finite, or a term comes twice in a row, or is no term.
     """
+    from spaniel_impacts.filling import count_weights, fill_weights  # compiled: loaded where it is needed
+
     df, bounds = np.zeros(vectors.width, np.int64), np.zeros(vectors.width, np.float32)
     advance = draft.progress(2 * len(vectors), "vectors")
     for start in range(0, len(vectors), ROWS):
@@ -85,6 +88,8 @@ def invert_tokens(
         bounds ``(terms + 1,)``, and for each posting its row and how often the term occurs there, mapped from the draft; what
         is changed in these is to be flushed.
     """
+    from spaniel_impacts.filling import count_tokens, fill_tokens  # compiled: loaded where it is needed
+
     advance = draft.progress(2 * sum(len(lengths) for lengths, _ in batches), "documents inverted")
     last, df, start = np.full(terms, -1, np.int32), np.zeros(terms, np.int64), 0
     for lengths, ids in batches:

@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-NEGATIVE, TWICE, BEYOND = 1, 2, 3
-"""What can be wrong with vectors: a weight that is negative or not finite, a term twice in a row, no such term."""
+from spaniel_impacts.building import BEYOND, NEGATIVE, TWICE
 
 
 @njit(cache=True, nogil=True)

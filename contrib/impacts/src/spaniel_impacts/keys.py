@@ -50,13 +50,6 @@ def write_best(keys: NDArray[np.int64], size: int, out: NDArray[np.int64]) -> No
     out[:size] = keys[:size]
 
 
-def unpack(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Return rows and scores of keys, ``(queries, k)`` each, sorted under the tie rule; -1 and 0 where a key is -1."""
-    best = np.sort(keys, axis=1)[:, ::-1]
-    rows = np.where(best < 0, -1, _LAST - (best & _LAST)).astype(np.int32)
-    return rows, np.where(best < 0, 0, best >> 32).astype(np.int32).view(np.float32)
-
-
 @njit(cache=True, nogil=True)
 def seek(rows: NDArray[np.uint32], start: int, end: int, row: int) -> int:
     """Return the first position from ``start`` on whose row is ``row`` or more, ``end`` where there is none.

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run, UsageError
 from spaniel.contents import open_array, require
 from spaniel.store import Artifact
 
-from spaniel_impacts.bounds import Bounds
-from spaniel_impacts.keys import unpack
-from spaniel_impacts.pruning import maxscore
-from spaniel_impacts.sweep import sweep
+from spaniel_impacts.plain import is_little, sweep_plainly, unpack
+
+if TYPE_CHECKING:
+    from spaniel import Context
+
+    from spaniel_impacts.bounds import Bounds
 
 BATCH = 2048
 """Queries searched at once, at most."""
 
 RETURNED = 2**22
 """Entries returned for a batch of queries, at most, of eight bytes each; one query may have more."""
+
+_NOTHING = (np.zeros(2, np.int64), np.empty(0, np.int32), None, np.zeros(1, np.float32), None, 1)
+"""One query without a term, for :func:`spaniel_impacts.sweep.sweep`."""
 
 Search = Literal["sweep", "maxscore"]
 
@@ -96,6 +101,8 @@ class Postings:
     @cached_property
     def limits(self) -> Bounds:
         """What terms add at most, found as they are asked for."""
+        from spaniel_impacts.bounds import Bounds
+
         return Bounds(self.indptr, self.indices, self.data, self.documents)
 
     def impact(self, term: int, row: int) -> float:
@@ -154,6 +161,10 @@ class Postings:
             asked = offsets[start : end + 1]
             if method == "sweep":
                 parts = (asked, terms, weights, constants[start:end], allowed, self.documents)
+                if is_little((end - start) * self.documents):
+                    sweep_plainly(self.indptr, self.indices, self.data, *parts, keys)
+                    runs.append(Run.from_matrix(*unpack(keys)))
+                    continue
                 _share(end - start, lambda i, n, p=parts, o=keys: self._sweep(p, i, n, o))
             else:
                 factors = np.ones(len(terms), np.float32) if weights is None else weights
@@ -163,10 +174,20 @@ class Postings:
             runs.append(Run.from_matrix(*unpack(keys)))
         return Run.concatenate(runs)
 
+    def load(self, context: Context, queries: int) -> None:
+        """Load what is compiled, as a stage of its own, unless numpy is soon done with so many queries."""
+        if "spaniel_impacts.sweep" not in sys.modules and not is_little(queries * self.documents):
+            with context.stage("load compiled search", phase="load"):
+                self._sweep(_NOTHING, 0, 1, np.full((1, 1), -1, np.int64))
+
     def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+        from spaniel_impacts.sweep import sweep  # compiled: loaded where it is needed
+
         sweep(self.indptr, self.indices, self.data, *parts, first, step, out)
 
     def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+        from spaniel_impacts.pruning import maxscore
+
         known = self.limits
         limits = known.greatest, known.place, known.maxima, known.starts
         maxscore(self.indptr, self.indices, self.data, *limits, *parts, first, step, out)
@@ -193,6 +214,8 @@ def _mask(allowed: NDArray[np.bool_], documents: int) -> NDArray[np.bool_]:
 
 def _share(queries: int, work: Callable[[int, int], None]) -> None:
     """Let threads share queries; each is told the first of its own, and how far it is to the next."""
+    import numba
+
     threads = min(numba.config.NUMBA_NUM_THREADS, queries)
     # Threads of Python's own: those of numba's parallel loops do not survive a fork, nor, on some systems, each other.
     if threads <= 1:

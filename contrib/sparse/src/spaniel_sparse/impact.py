@@ -12,7 +12,6 @@ from spaniel import Run, UsageError
 from spaniel.contents import noted
 from spaniel.data import SparseVectors
 from spaniel_impacts.building import write_vectors
-from spaniel_impacts.checking import check_postings
 from spaniel_impacts.postings import Postings, Search, choose
 from spaniel_impacts.queries import arrange
 
@@ -21,6 +20,9 @@ from spaniel_sparse.config import ImpactConfig
 if TYPE_CHECKING:
     from spaniel import Context
     from spaniel.store import Artifact, Draft
+
+EXPECTED = 1000
+"""Queries for which an index is opened: where they are much work, the compiled search is loaded then."""
 
 
 class ImpactIndexer:
@@ -57,6 +59,8 @@ class ImpactIndexer:
         Raises:
             ArtifactError: something is out of bounds.
         """
+        from spaniel_impacts.checking import check_postings  # compiled: loaded where it is needed
+
         arrays = {"indptr", "indices", "data", "bounds"} | ({"steps"} if self.config.precision == "uint8" else set())
         check_postings(artifact, noted(artifact, "documents"), arrays)
 
@@ -67,7 +71,7 @@ class ImpactIndexer:
             ArtifactError: it is damaged, or none.
         """
         index = ImpactIndex(Postings.open(artifact, noted(artifact, "documents")), self.config.method)
-        index.search(_nothing(index.postings.terms), 1)  # loads what was compiled: part of opening
+        index.postings.load(self.context, EXPECTED)
         return index
 
 
@@ -125,7 +129,3 @@ def check_metric(vectors: SparseVectors, name: str) -> None:
     """
     if vectors.metric != "dot":
         raise UsageError(f"{name} compares sparse vectors by their inner product, not by {vectors.metric}")
-
-
-def _nothing(width: int) -> SparseVectors:
-    return SparseVectors(np.zeros(2, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), width)
