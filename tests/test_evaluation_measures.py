@@ -68,7 +68,7 @@ LISTS = st.dictionaries(st.integers(0, DOCUMENTS - 1), SCORES)
 
 
 @given(st.lists(st.tuples(LISTS, st.one_of(st.none(), GRADES)), min_size=1, max_size=6), st.sampled_from([1, 3, 7]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_measures_agree_with_plain_implementations(cases, block) -> None:
     queries = made_queries(len(cases))
     run = Run.from_lists([list(found.items()) for found, _ in cases])
