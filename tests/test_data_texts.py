@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -139,7 +140,7 @@ def test_nothing_of_a_text_is_lost_or_doubled_by_cutting() -> None:
         text = "".join(generator.choice(parts) for _ in range(generator.randrange(60)))
         spans = list(cut(text, generator.choice([1, 2, 5, 20])))
         assert all(a < b for a, b in spans)
-        assert all(before[1] <= behind[0] for before, behind in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= behind[0] for before, behind in itertools.pairwise(spans))
         assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
     assert [len(list(cut("word " * 1000, 250))), len(list(cut("自転車。" * 1000, 250)))] == [4, 4]
 

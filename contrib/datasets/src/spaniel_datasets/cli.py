@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 from spaniel import Context
-from spaniel.cli.common import left_out, on_error_option, running, running_options
+from spaniel.cli.common import left_out, on_error_option, reading_of, running, running_options
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.collections import DATASET, find_dataset
-from spaniel.data import Corpus, FolderDataset, OnError, write_folder
+from spaniel.data import Corpus, FilesDataset, OnError, open_folder, write_folder
 from spaniel.indexing import open_corpus
 from spaniel.plugins import Registered
 from spaniel.protocols import Dataset
@@ -59,14 +59,19 @@ def show(state: State, /, data: str, on_error: OnError, as_json: bool, **setting
     with running(state, **settings) as context:
         dataset = find_dataset(context, data, on_error)
         corpus = open_corpus(context, dataset.documents())
-        info = dict(context.obtain(dataset.documents()).info)
+        info = dict(corpus.info)
+        reading = reading_of(dataset, corpus)
+        unread = dict(getattr(dataset, "unread", {}))
         splits = {split: _describe(dataset, split, corpus) for split in dataset.splits}
         left_out(dataset, corpus)
     if as_json:
-        print_json({"name": dataset.name, "corpus": info, "splits": splits})
+        told_apart = {"reading": reading} if reading else {"unread": unread}
+        print_json({"name": dataset.name, "corpus": info, "splits": splits, **told_apart})
         return
     click.echo(click.style(dataset.name, bold=True))
     for key, value in info.items():
+        if key == "files":
+            continue  # told above
         click.echo(f"  {key:<14} {value}")
     for split, facts in splits.items():
         click.echo(f"  split {split}")
@@ -92,8 +97,8 @@ def _describe(dataset: Dataset, split: str, corpus: Corpus) -> dict[str, Any]:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.pass_obj
 def add(state: State, name: str, folder: Path) -> None:
-    """Give a FOLDER in BEIR layout a NAME that works wherever a collection is asked for."""
-    FolderDataset(folder)
+    """Give a FOLDER a NAME that works wherever a collection is asked for."""
+    open_folder(folder)
     if state.registry.has(DATASET, name):
         raise click.UsageError(f"there is a collection {name!r} already")
     registered.add(name, folder)
@@ -137,7 +142,7 @@ def _all_queries(dataset: Dataset) -> Any:
     from spaniel import Queries
 
     found: dict[str, tuple[str, Any]] = {}
-    for split in dataset.splits or ("",):
+    for split in () if isinstance(dataset, FilesDataset) else dataset.splits or ("",):
         queries = dataset.queries(split)
         metadata: Any = queries.metadata or [{}] * len(queries)
         found.update(zip(queries.ids, zip(queries.texts, metadata, strict=True), strict=True))

@@ -119,7 +119,7 @@ class FilesDataset:
         raise UsageError(f"{self.path} is a folder of files: it has no queries.jsonl and no qrels/ to measure with")
 
     def qrels(self, split: str) -> Qrels:
-        """Refuse: ordinary files have no judgments; see :meth:`queries`.
+        """Refuse: ordinary files have no judgments.
 
         Raises:
             UsageError: always.
