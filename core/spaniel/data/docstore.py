@@ -23,6 +23,8 @@ LAYOUT = "1"
 """Version of the document store's layout; part of every corpus's recipe."""
 COMMIT = 20_000
 """Documents between two commits; a build that was killed loses at most so many."""
+_TELL = 20
+"""Documents between two words about the progress."""
 CACHE = 64 * 2**20
 """Bytes that SQLite may use to sort; the rest goes through temporary files."""
 _STAGED = "staged.sqlite"
@@ -101,7 +103,7 @@ def build_store(documents: Iterator[Located], draft: Draft, faults: Faults) -> N
         if not draft.done(_SORTED):
             advance = draft.progress(None, "documents")
             try:
-                _stage(_checked(documents, faults), staged, advance)
+                _stage(_told(_checked(documents, faults), advance), staged)
             except UsageError:
                 staged.unlink(missing_ok=True)
                 raise
@@ -115,13 +117,12 @@ def build_store(documents: Iterator[Located], draft: Draft, faults: Faults) -> N
             draft.info.update(json.loads(store.execute("SELECT json FROM facts").fetchone()[0]))
 
 
-def _stage(records: Iterator[tuple[str, ...]], staged: Path, advance: Callable[[int], None]) -> None:
+def _stage(records: Iterator[tuple[str, ...]], staged: Path) -> None:
     with closing(sqlite3.connect(staged)) as database:
         database.execute(f"CREATE TABLE IF NOT EXISTS staged (number INTEGER PRIMARY KEY, place TEXT, {_COLUMNS})")
         (count,) = database.execute("SELECT count(*) FROM staged").fetchone()
         for _ in islice(records, count):
             pass
-        advance(count)
         made = 1
         while made:
             # Streamed, since so many megabyte documents would not fit into memory.
@@ -130,7 +131,16 @@ def _stage(records: Iterator[tuple[str, ...]], staged: Path, advance: Callable[[
             )
             database.commit()
             made = max(cursor.rowcount, 0)
-            advance(made)
+
+
+def _told(records: Iterator[tuple[str, ...]], advance: Callable[[int], None]) -> Iterator[tuple[str, ...]]:
+    """Tell of records some at a time, long before they are committed: a page of PDF takes a while."""
+    number = 0
+    for number, record in enumerate(records, 1):
+        if number % _TELL == 0:
+            advance(_TELL)
+        yield record
+    advance(number % _TELL)
 
 
 def _sort(staged: Path, target: Path, faults: Faults) -> dict[str, Any]:
