@@ -15,7 +15,7 @@ from spaniel.explanation.weighing import weighed
 from spaniel.expression import Expression
 from spaniel.pipeline import Bound, Pipeline
 from spaniel.plugins import Registered
-from spaniel.protocols import LateExplainer, OpenExplainer, Scorer
+from spaniel.protocols import LateExplainer, OpenExplainer, Reranker, Retriever, Scorer
 
 if TYPE_CHECKING:
     from spaniel.context import Context
@@ -75,7 +75,7 @@ def explain_pipeline(
                 raise UsageError(f"`{chosen.registered.name}` explains {', '.join(takes)}, not {_key(target)}")
             named = str(target.expression)
             behind, thing = (runs[last - 1] if last else run), context.make(target)
-            explanations = list(explain_target(made, thing, query, rows, corpus, behind))
+            explanations = _explain_listed(made, chosen.registered.name, thing, query, rows, corpus, behind, runs[last])
             if isinstance(thing, Scorer):
                 before = str(pipeline.stages[last - 1].expression) if last else "the stage before"
                 explanations = weighed(explanations, thing, query, rows, corpus, behind, before)
@@ -91,6 +91,26 @@ def explain_pipeline(
         )
         finished.append(_to_real_score(explanation, stages[last]))
     return finished
+
+
+def _explain_listed(
+    explainer: Any,
+    name: str,
+    target: Any,
+    query: str,
+    rows: Sequence[int],
+    corpus: Corpus,
+    behind: Run | None,
+    run: Run,
+) -> list[Explanation]:
+    """Ask an explainer; a stage that orders lists has no score for documents that its list lacks: theirs have no parts."""
+    orders = isinstance(target, Reranker) and not isinstance(target, Scorer | Retriever)
+    held = [row for row in rows if not orders or row in run.rows]
+    made = iter(explain_target(explainer, target, query, held, corpus, behind))
+    return [
+        next(made) if row in held else Explanation("", name, query, document, 0.0, ())
+        for row, document in zip(rows, corpus.ids(rows), strict=True)
+    ]
 
 
 def _to_real_score(explanation: Explanation, place: Place) -> Explanation:

@@ -196,8 +196,10 @@ def test_a_stage_that_orders_lists_is_explained_in_its_list(session: Context, do
         assert all(e.contributions for e in made)
         assert {len(names) for names in target.lists} == {len(ids)}
     other = next(row for row in range(len(documents)) if row not in rows)
-    lacking, held = explainer.explain_behind(target, QUERY, [other, rows[0]], documents, run)
+    lacking, held = explain_pipeline(session, "bm25 % 4 >> order", QUERY, [other, rows[0]], documents)
     assert (lacking.score, lacking.contributions) == (0.0, ())
+    assert "not in the list" in lacking.absence
+    assert "has no score" in lacking.absence or "drops it" in lacking.absence
     assert held.contributions
     assert isinstance(scorer_of(session, target, run), Relisted)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from spaniel import Context, Stage, UsageError
+from spaniel import Context, Stage
 from spaniel.explain import explain_pipeline
 from spaniel.testing import Case, collection, promises_of
 from spaniel_mvp.config import MvpTraineeConfig
@@ -58,8 +58,9 @@ def test_parts_add_up_behind_a_run(model: Path, tmp_path: Path, how: Any) -> Non
         assert len(views) == {"mean": 4, "max": 1, 1: 1}.get(how, len(views))
         assert all("attention" in part.note for part in views)
     other = next(row for row in range(len(corpus)) if row not in run.rows)
-    with pytest.raises(UsageError, match="not in the list"):
-        explain_pipeline(context, pipeline, query, [other], corpus)
+    (lacking,) = explain_pipeline(context, pipeline, query, [other], corpus)
+    assert (lacking.score, lacking.contributions) == (0.0, ())
+    assert "not in the list" in lacking.absence
 
 
 def test_the_list_reranked_last_is_the_one_that_is_explained(model: Path, tmp_path: Path) -> None:

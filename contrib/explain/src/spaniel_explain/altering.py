@@ -59,16 +59,6 @@ class Altering(ABC):
             )
         if not len(rows):
             return []
-        scored = [row for row in rows if not scorer.lacks(row)]
-        made = dict(zip(scored, self._of_scored(scorer, query, scored, corpus), strict=True)) if scored else {}
-        nothing = {
-            row: Explanation(self.name, self.name, query, name, 0.0, (), 0.0, self._parameters())
-            for row, name in zip(rows, corpus.ids(rows), strict=True)
-            if row not in made
-        }
-        return [made[row] if row in made else nothing[row] for row in rows]
-
-    def _of_scored(self, scorer: TextScorer, query: str, rows: Sequence[int], corpus: Corpus) -> list[Explanation]:
         documents = corpus.documents(rows)
         if self.config.side == "query":
             units = cut(query, self.config.unit, self.config.size)

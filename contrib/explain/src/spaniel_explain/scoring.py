@@ -30,10 +30,6 @@ class TextScorer(Protocol):
 
     sides: tuple[str, ...]
 
-    def lacks(self, row: int) -> bool:
-        """Return whether the stage has no score for a document, whatever the texts are."""
-        ...
-
     def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
         """Score every query with every document: ``(queries, rows)``."""
         ...
@@ -47,10 +43,6 @@ class _Scores:
     """Scores of any document."""
 
     sides: tuple[str, ...] = ("query",)
-
-    def lacks(self, row: int) -> bool:
-        """Return that any document has a score."""
-        return False
 
     def vary_document(self, query: str, document: Document, texts: Sequence[str], corpus: Corpus) -> Scores:
         """Refuse: nobody knows what an index would say of altered documents."""
@@ -146,10 +138,6 @@ class Relisted(Rows):
         super().__init__(target, context, run)
         # One that reads artifacts of the corpus knows no other documents.
         self.sides = ("query",) if hasattr(target, "needs") else ("query", "document")
-
-    def lacks(self, row: int) -> bool:
-        """Return whether the list lacks a document."""
-        return row not in self._listed.rows
 
     def vary_query(self, queries: Sequence[str], rows: Sequence[int], corpus: Corpus) -> Scores:
         """Score every query with every document."""
