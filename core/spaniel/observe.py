@@ -187,9 +187,11 @@ class _Drawn:
 
         stage = self.stage
         if self._bar is None:
-            style = {} if stage.total is not None else {"bar_format": "{desc}: {elapsed}"}
+            style = None if stage.total is not None else "{desc}: {elapsed}"
             unit = f" {stage.unit}" if stage.unit else ""
-            self._bar = tqdm(desc=stage.name[:40], total=stage.total, unit=unit, leave=False, delay=1e-9, **style)
+            self._bar = tqdm(
+                desc=stage.name[:40], total=stage.total, unit=unit, leave=False, delay=1e-9, bar_format=style
+            )
             self._bar.start_t -= now - self.began
         elif now - self._drawn < _LOOK:
             return
