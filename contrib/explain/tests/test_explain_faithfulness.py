@@ -107,3 +107,17 @@ def test_the_command_compares_explainers(run_cli: Any, tmp_path: Path, stages: d
         *arguments[:4], "gradient-input", "--side", "document", "--queries", "2", "--noise", "0", "--json"
     ).json
     assert taken["explainers"][0]["deletion"]["mean"] > 0
+
+
+@pytest.mark.parametrize(("pipeline", "explainer"), [("bm25", "bm25-terms"), ("bm25 >> rm3", "feedback-terms")])
+def test_explainers_by_terms_are_measured(run_cli: Any, tmp_path: Path, pipeline: str, explainer: str) -> None:
+    data = collection().write(tmp_path / "data")
+    arguments = ["faithfulness", pipeline, str(data), "--explainer", explainer, "--explainer", "occlusion"]
+    report = run_cli(*arguments, "--queries", "3", "--noise", "1", "--json").json
+    terms, occlusion, _ = report["explainers"]
+    assert report["pairs"] > 0
+    assert terms["deletion"]["mean"] == pytest.approx(occlusion["deletion"]["mean"], abs=0.1)
+    if pipeline == "bm25":
+        # Scores of terms add up: both say the same of every word.
+        assert terms["sensitivity"]["mean"] == pytest.approx(0, abs=1e-6)
+        assert report["agreement"][0]["rank correlation"]["mean"] == pytest.approx(1)
