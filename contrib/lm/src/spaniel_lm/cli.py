@@ -110,7 +110,10 @@ def generate(
         if before and not as_chat:
             raise UsageError("--system is for chats; add --chat")
         asked = [(*before, Message("user", text)) if as_chat else text for text in texts]
-        with context.stage(f"generate {lm}", len(texts), "prompts") as stage:
+        with (
+            context.stage(f"generate {lm}", len(texts), "prompts") as stage,
+            context.following(len(texts), context.advance),
+        ):
             answers = model.generate(asked, wanted)
     if as_json:
         made = [{"prompt": text, **answer.to_json()} for text, answer in zip(texts, answers, strict=True)]
@@ -157,7 +160,10 @@ def score(
     with running(state, **settings) as context:
         model = _model(context, lm)
         make: Any = (lambda one: (Message("user", prompt.replace(PLACE, one)),)) if chat else prompt
-        with context.stage(f"score {lm}", len(labels), "labels") as stage:
+        with (
+            context.stage(f"score {lm}", len(labels), "labels") as stage,
+            context.following(len(labels), context.advance),
+        ):
             scores = LabelScorer(model, reduce, make, normalise).score([text], labels)[0].tolist()
     ordered = sorted(zip(labels, scores, strict=True), key=lambda one: -one[1])
     if as_json:

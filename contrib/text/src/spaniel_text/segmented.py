@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from spaniel.observe import loaded_property
 
 from spaniel_text.characters import UNICODE
 from spaniel_text.config import Spelling
@@ -24,7 +26,14 @@ class SegmentAnalyzer(ABC):
     """Cuts normalised texts by a segmenter; what has no letter and no digit is no word."""
 
     def __init__(self, config: Spelling, context: Context) -> None:
+        self.context = context
         self._normal = config.normalizer()
+
+    @loaded_property
+    def cutter(self) -> Callable[[str], Iterator[tuple[str, int, int]]]:
+        """:meth:`cut`, once the library has loaded its dictionary."""
+        next(self.cut("a"), None)
+        return self.cut
 
     @abstractmethod
     def cut(self, text: str) -> Iterator[tuple[str, int, int]]:
@@ -36,7 +45,7 @@ class SegmentAnalyzer(ABC):
 
     def analyze(self, texts: Sequence[str]) -> Tokens:
         """Return the tokens of texts."""
-        lists = [[word for word, _, _ in self.cut(self._normal(text))] for text in texts]
+        lists = [[word for word, _, _ in self.cutter(self._normal(text))] for text in texts]
         return number(lists, lambda words: [word if _WORD.search(word) else None for word in words])
 
     def spans(self, text: str) -> list[Span]:

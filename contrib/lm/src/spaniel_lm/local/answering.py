@@ -71,6 +71,7 @@ class Answering:
                     paths = [walked[start : start + copies] for start in range(0, len(walked), copies)]
                 for at, found in zip(batch, paths, strict=True):
                     made[int(at)] = _answer(found, len(prompts[at]), ending)
+                transformer.finished(len(batch))
         return [made[at] for at in range(len(prompts))]
 
     def _seed(self, settings: Generation, prompt: Sequence[int], number: int) -> int:

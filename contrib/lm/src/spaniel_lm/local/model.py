@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import UsageError
+from spaniel.observe import loaded_property
 from spaniel_neural.loading import Transformer, load_for
 
 from spaniel_lm.capabilities import check_pairs, require, wanted_for
@@ -75,7 +76,7 @@ class LocalModel:
         with self.context.stage(f"load {self.name}", phase="load"):
             return load_for(self.context, self.source.folder, self.task, dtype=self.config.dtype)  # type: ignore[arg-type]
 
-    @cached_property
+    @loaded_property
     def tokenizer(self) -> Tokenizer:
         """The model's tokenizer."""
         return Tokenizer(self.transformer.tokenizer)
@@ -266,7 +267,12 @@ class LocalModel:
     @contextmanager
     def _counted(self, calls: int, tokens: int) -> Iterator[None]:
         began = time.perf_counter()
-        yield
+        with (
+            self.context.stage(f"read by {self.name}", calls, "prompts"),
+            self.context.following(calls, self.context.advance),
+        ):
+            yield
+        self.context.finished(calls)
         self.context.count("model calls", calls)
         self.context.count("prompt tokens", tokens)
         self.context.count("model seconds", time.perf_counter() - began)

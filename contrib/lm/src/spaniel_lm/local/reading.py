@@ -33,3 +33,4 @@ def read(
         for places in batch_by_length(lengths, budget, rows):
             batch = make_batch(transformer, tokens, places)
             yield places, batch.inputs["input_ids"], (model or transformer.model)(**batch.inputs, **arguments)
+            transformer.finished(len(places))

@@ -44,6 +44,7 @@ def score(decoder: Decoder, pairs: Sequence[Pair], budget: int, rows: int | None
                 for (_, one, places), value in zip(some, values, strict=True):
                     for at in places:
                         made[at] = value[: len(one)]
+            decoder.transformer.finished(len(batch))
     return made
 
 
