@@ -354,7 +354,7 @@ def check_kept(artifact: Artifact) -> Kept:
     noted(artifact, "dimensions", kept.dimensions, kept.dimensions)
     require(artifact.info.get("metric") == kept.metric, manifest, "notes another metric than that of the vectors")
     longest, found = artifact.info.get("longest"), float(lengths.max(initial=0))
-    fits = type(longest) in (int, float) and abs(longest - found) <= _UNIT * found
+    fits = isinstance(longest, int | float) and abs(longest - found) <= _UNIT * found
     require(fits, manifest, f"notes {str(longest)[:40]} as the length of the longest vector, which is {found}")
     has_lengths = _LENGTHS in artifact.files
     require(
