@@ -27,7 +27,7 @@ TEXTS = st.lists(st.text("abcdeé ,.-'_0THEthersing runningdés\n", max_size=60)
 
 
 @given(TEXTS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_english_gives_the_tokens_of_bm25s(context: Context, texts: list[str]) -> None:
     bm25s = pytest.importorskip("bm25s", reason="bm25s is the oracle")
     import Stemmer
@@ -39,7 +39,7 @@ def test_english_gives_the_tokens_of_bm25s(context: Context, texts: list[str]) -
 
 
 @given(TEXTS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_text_does_not_depend_on_the_others(context: Context, texts: list[str]) -> None:
     for expression in ("english", "words", "char-ngrams(n=3)"):
         one = analyzer(context, expression)
@@ -62,7 +62,7 @@ def test_stop_words_are_removed_before_stemming(context: Context) -> None:
 
 
 @given(st.text("abcdé 12", max_size=40), st.integers(1, 6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_ngrams_are_those_of_a_plain_loop(context: Context, text: str, n: int) -> None:
     expected = []
     for word in re.findall(r"\w+", text.lower()):

@@ -12,10 +12,13 @@ UNICODE = unicodedata.unidata_version
 
 INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
-    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\ufeff\uffa0\ufff0-\ufff8"
 )
 """Default ignorable code points (soft hyphens, joiners, marks of direction, selectors of variants), which
 NFKC_Casefold removes as well; all but the zero width space, which stands between words."""
+
+INVISIBLE_ASTRAL = "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+"""Those beyond the Basic Multilingual Plane."""
 
 ORNAMENTS = "\u0640\u055a-\u055c\u055e\u05f3\u05f4"
 """What stands inside a word and is none of its letters: the Arabic tatweel, the Armenian marks of emphasis, exclamation
@@ -35,6 +38,8 @@ _OTHER = re.compile(
     "\u20a0-\u20bf\u2100-\u211f\u2121\u2123-\u214f\u2190-\u22ff]"
 )
 
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+
 _LAST = 0x1FC00
 """Marks and digits end before this; what follows are ideographs and invisible characters."""
 
@@ -47,11 +52,21 @@ def is_plain(text: str) -> bool:
     return text.isascii() or not _OTHER.search(text)
 
 
+def has_astral(text: str) -> bool:
+    """Say whether a text has characters beyond the Basic Multilingual Plane."""
+    return bool(_ASTRAL.search(text))
+
+
 @cache
-def marks() -> str:
-    """Return what continues a word without being a letter, for a class of a regular expression: marks, invisible ones."""
-    found = (char for char in map(chr, range(0x300, _LAST)) if unicodedata.category(char)[0] == "M")
-    return _ranges(found) + INVISIBLE
+def marks(astral: bool = True) -> str:
+    """Return what continues a word without being a letter, for a class of a regular expression: marks, invisible ones.
+
+    Args:
+        astral: with those beyond the Basic Multilingual Plane, which make a class several times as slow.
+    """
+    found = map(chr, range(0x300, _LAST if astral else 0x10000))
+    ranges = _ranges(char for char in found if unicodedata.category(char)[0] == "M")
+    return ranges + INVISIBLE + (INVISIBLE_ASTRAL if astral else "")
 
 
 @cache

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from spaniel_text.characters import INVISIBLE, ORNAMENTS, digits, is_plain, marks, members
+from spaniel_text.characters import (
+    INVISIBLE,
+    INVISIBLE_ASTRAL,
+    ORNAMENTS,
+    digits,
+    has_astral,
+    is_plain,
+    marks,
+    members,
+)
 
 Form = Literal["nfkc", "nfc", "none"]
 
@@ -73,6 +82,8 @@ class Normalizer:
 
     def _spell(self, text: str) -> str:
         plain = is_plain(text)
+        if self.form != "none" and not plain:
+            text = _too_many_marks(has_astral(text)).sub(r"\1", text)
         if self.form == "nfkc":
             text = unicodedata.normalize("NFKC", text if plain else _APART.sub(_set_apart, text))
         elif self.form == "nfc":
@@ -92,8 +103,12 @@ class Normalizer:
         ends: list[int] = []
         if self.fold and "ß" in text:
             text = _lone_eszett().sub("β", text)
+        spelt: dict[str, str] = {}
         for found in _cluster().finditer(text):
-            part = self._spell(found[0])
+            cluster = found[0]
+            if cluster not in spelt:
+                spelt[cluster] = self._spell(cluster)
+            part = spelt[cluster]
             parts.append(part)
             begin, end = found.span()
             if len(part) == end - begin and len(part) > 1:
@@ -110,7 +125,13 @@ def _cluster() -> re.Pattern[str]:
     # Marks, the second and third letters of a Hangul syllable and its halves of other widths, the sound marks of
     # half-width kana, and the second half of sara am: what normalisation may join with the character before.
     joined = "\u1160-\u11ff\ud7b0-\ud7fb\u3131-\u318e\uffa1-\uffdc\uff9e\uff9f\u0e32\u0eb2"
-    return re.compile(f".[{marks()}{ORNAMENTS}{joined}]*", re.DOTALL)
+    return re.compile(f"[\\0-\\x7f]+(?=[\\0-\\x7f]|\\Z)|.[{marks()}{ORNAMENTS}{joined}]*", re.DOTALL)
+
+
+@cache
+def _too_many_marks(astral: bool) -> re.Pattern[str]:
+    # No writing has more than thirty (Unicode's stream-safe format), and to order many takes quadratic time.
+    return re.compile(f"([{marks(astral)}]{{30}})[{marks(astral)}]+")
 
 
 @cache
@@ -121,7 +142,7 @@ def _lone_eszett() -> re.Pattern[str]:
 
 @cache
 def _noise() -> tuple[frozenset[str], re.Pattern[str]]:
-    noise = f"{INVISIBLE}{ORNAMENTS}\ud800-\udfff{digits()}"
+    noise = f"{INVISIBLE}{INVISIBLE_ASTRAL}{ORNAMENTS}\ud800-\udfff{digits()}"
     return members(noise), re.compile(f"[{noise}]")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from spaniel_text.characters import LATIN_GREEK, NUMBERS, is_plain, marks
+from spaniel_text.characters import LATIN_GREEK, NUMBERS, has_astral, is_plain, marks
 from spaniel_text.normal import Normalizer
 
 _PLAIN = {False: re.compile(r"\w\w+"), True: re.compile(r"\w+")}
@@ -25,7 +25,7 @@ def word_pattern(text: str, single: bool = False) -> re.Pattern[str]:
         text: the text; plain ones have a simpler and faster pattern, which finds the same.
         single: whether single Latin and Greek letters and digits are words as well.
     """
-    return _PLAIN[single] if is_plain(text) else _unicode(single)
+    return _PLAIN[single] if is_plain(text) else _unicode(single, has_astral(text))
 
 
 def find_words(text: str) -> list[str]:
@@ -35,8 +35,8 @@ def find_words(text: str) -> list[str]:
 
 
 @cache
-def _unicode(single: bool) -> re.Pattern[str]:
-    more = marks()
+def _unicode(single: bool, astral: bool) -> re.Pattern[str]:
+    more = marks(astral)
     # The Catalan l·l is a letter of the middle of words; other points between letters are signs.
     tail = f"(?:·(?<=l·)(?=l[^\\W\\d_])[\\w{more}]*)*"
     if single:
