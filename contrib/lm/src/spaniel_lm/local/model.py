@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ class LocalModel:
         """What makes answers."""
         from spaniel_lm.local.answering import Answering
 
-        return Answering(self.decoder, self.tokenizer, self.context.seed, self._budget, self.context.batch_size)
+        return Answering(self.decoder, self.tokenizer, self.context.seed, self.batch_tokens, self.context.batch_size)
 
     @cached_property
     def window(self) -> int | None:
@@ -116,8 +116,20 @@ class LocalModel:
         *,
         processors: Sequence[Processor] = (),
         constraints: Constraint | Sequence[Constraint] | None = None,
+        seeds: Sequence[int | None] | None = None,
+        waited_for: Callable[[int], bool] | None = None,
     ) -> list[Answer]:
-        """Return one answer a prompt; see :class:`spaniel_lm.protocol.LanguageModel`."""
+        """Return one answer a prompt; see :class:`spaniel_lm.protocol.LanguageModel`.
+
+        Args:
+            prompts: as there.
+            settings: as there.
+            processors: as there.
+            constraints: as there.
+            seeds: one a prompt, for what is drawn, instead of the settings' one.
+            waited_for: asked before each token, and before each batch, whether anybody still waits for the answer to a
+                prompt, by its place; what nobody waits for is left as it is. Beams do not ask.
+        """
         require(self, *wanted_for(prompts, settings, processors, constraints))
         bound = (
             constraints if constraints is None or isinstance(constraints, Sequence) else [constraints] * len(prompts)
@@ -125,12 +137,19 @@ class LocalModel:
         if bound is not None and len(bound) != len(prompts):
             raise UsageError(f"{len(prompts)} prompts and {len(bound)} constraints")
         ids = self._checked(prompts, settings.max_tokens)
-        keys = [(tuple(row), id(bound[at]) if bound is not None else 0) for at, row in enumerate(ids)]
-        first = {key: at for at, key in reversed(list(enumerate(keys)))}
-        asked = sorted(first.values())
+        drawn = [settings.seed] * len(ids) if seeds is None or settings.temperature == 0 else seeds
+        keys = [(tuple(row), id(bound[at]) if bound is not None else 0, drawn[at]) for at, row in enumerate(ids)]
+        same: dict[Any, list[int]] = {}
+        for at, key in enumerate(keys):
+            same.setdefault(key, []).append(at)
+        first = {key: places[0] for key, places in same.items()}
+        asked = list(first.values())
         chosen = None if bound is None else [bound[at] for at in asked]
         with self._counted(len(asked), sum(len(ids[at]) for at in asked)):
-            answers = self.answering.answers([ids[at] for at in asked], settings, processors, chosen)
+            still = None if waited_for is None else _of_any(waited_for, list(same.values()))
+            answers = self.answering.answers(
+                [ids[at] for at in asked], settings, processors, chosen, [drawn[at] for at in asked], still
+            )
         made = dict(zip(asked, answers, strict=True))
         self.context.count("answer tokens", sum(len(a.tokens) for one in answers for a in (one, *one.others)))
         return [made[first[key]] for key in keys]
@@ -151,9 +170,9 @@ class LocalModel:
         distinct = set(map(tuple, ids))
         with self._counted(len(distinct), sum(map(len, distinct))):
             if self.task == "masked-lm":
-                values = fill(self.transformer, pairs, self._mask, self._budget, size)
+                values = fill(self.transformer, pairs, self._mask, self.batch_tokens, size)
             else:
-                values = score(self.decoder, pairs, self._budget, size)
+                values = score(self.decoder, pairs, self.batch_tokens, size)
         self.context.count("answer tokens", sum(map(len, tokens)))
         return [Scored(value, tuple(one), len(prompt)) for value, one, prompt in zip(values, tokens, ids, strict=True)]
 
@@ -177,13 +196,13 @@ class LocalModel:
                             f"a masked model's prompt has its mask token once, not {key.count(self._mask)} times"
                         )
                 logits = masked_logits(
-                    self.transformer, [*map(list, distinct)], self._mask, self._budget, self.context.batch_size
+                    self.transformer, [*map(list, distinct)], self._mask, self.batch_tokens, self.context.batch_size
                 )
                 rows = {key: value[0].cpu().numpy() for key, value in zip(distinct, logits, strict=True)}
             else:
                 with self.decoder.sharing(distinct):
                     lengths = np.array([len(key) for key in distinct], np.int64)
-                    for batch in batch_by_length(lengths, self._budget, self.context.batch_size):
+                    for batch in batch_by_length(lengths, self.batch_tokens, self.context.batch_size):
                         values = self.decoder.begin([distinct[at] for at in batch])[1].cpu().numpy()
                         rows |= {distinct[at]: value for at, value in zip(batch, values, strict=True)}
         for at, row in enumerate(ids):
@@ -201,7 +220,7 @@ class LocalModel:
         called = model.get_encoder() if self.task == "seq2seq" else model.base_model
         with self._counted(len(ids), sum(map(len, ids))):
             parts = read(
-                self.transformer, ids, self._budget, self.context.batch_size, called, output_hidden_states=True
+                self.transformer, ids, self.batch_tokens, self.context.batch_size, called, output_hidden_states=True
             )
             for places, _, output in parts:
                 states = output.hidden_states
@@ -254,7 +273,8 @@ class LocalModel:
         return ids
 
     @property
-    def _budget(self) -> int:
+    def batch_tokens(self) -> int:
+        """Tokens of a batch at most, padding included."""
         return self.config.batch_tokens or BATCH_TOKENS.get(self.transformer.device.type, MANY)
 
     @property
@@ -276,6 +296,10 @@ class LocalModel:
         self.context.count("model calls", calls)
         self.context.count("prompt tokens", tokens)
         self.context.count("model seconds", time.perf_counter() - began)
+
+
+def _of_any(waited_for: Callable[[int], bool], places: Sequence[Sequence[int]]) -> Callable[[int], bool]:
+    return lambda at: any(map(waited_for, places[at]))
 
 
 def _first(*values: Any) -> Any:

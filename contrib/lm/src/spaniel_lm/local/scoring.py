@@ -15,6 +15,8 @@ from spaniel_lm.local.decoder import Decoder
 
 Pair = tuple[list[int], list[int]]
 """Tokens of a prompt, and tokens of its continuation."""
+LOGITS = 1024
+"""Places whose logits are held at once: over a vocabulary of 150,000 tokens these are 0.6 GB."""
 
 
 def score(decoder: Decoder, pairs: Sequence[Pair], budget: int, rows: int | None) -> list[NDArray[np.float32]]:
@@ -62,9 +64,13 @@ def _continue(
         branch = copy.copy(state)
         branch.cache = copy.deepcopy(state.cache)  # type: ignore[attr-defined]
         branch.select(source)  # type: ignore[attr-defined]
-        logits = decoder.extend(branch, tokens[:, :-1])  # type: ignore[arg-type]
-        rest = torch.log_softmax(logits, -1).gather(2, tokens[:, 1:, None])[:, :, 0]
-        gained = torch.cat([gained, rest], 1)
+        parts = [gained]
+        step = max(1, LOGITS // len(rows))
+        for start in range(0, width - 1, step):
+            read, following = tokens[:, start : min(start + step, width - 1)], tokens[:, start + 1 : start + step + 1]
+            logits = decoder.extend(branch, read)  # type: ignore[arg-type]
+            parts.append(torch.log_softmax(logits, -1).gather(2, following[:, :, None])[:, :, 0])
+        gained = torch.cat(parts, 1)
     return gained.cpu().numpy().astype(np.float32)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ def walk(
     rules: Rules,
     ending: Ending,
     seeds: Sequence[int],
+    waited_for: Callable[[int], bool] | None = None,
 ) -> list[Found]:
     """Return one path a prompt; rows that have ended leave the batch.
 
     Args:
         seeds: of what is drawn, one a row; a row draws one number a step, whatever the other rows do.
+        waited_for: whether anybody still waits for a row, asked before each token; else it ends with what it has.
     """
     state, logits = decoder.begin(prompts)
     streams = [np.random.default_rng(seed) for seed in seeds] if settings.temperature > 0 else []
@@ -55,7 +57,7 @@ def walk(
             scores[row] += gained[1][at]
             if ended[at] or ending.stops(tokens[row]):
                 ended[at], finish[row] = True, "stop"
-        keep = [at for at, over in enumerate(ended) if not over]
+        keep = [at for at, over in enumerate(ended) if not over and (waited_for is None or waited_for(alive[at]))]
         if not keep:
             break
         rules.advance(chosen)
