@@ -91,7 +91,7 @@ def _prepare(
     shift: int,
     terms: NDArray[np.int32],
     k: int,
-    greatest: NDArray[np.float32],
+    greatest: NDArray[Any],
     place: NDArray[np.int32],
     maxima: NDArray[np.float32],
     starts: NDArray[np.int32],

@@ -160,7 +160,7 @@ class Postings:
             keys = np.full((end - start, width), -1, np.int64)
             asked = offsets[start : end + 1]
             if method == "sweep":
-                parts = (asked, terms, weights, constants[start:end], allowed, self.documents)
+                parts: Any = (asked, terms, weights, constants[start:end], allowed, self.documents)
                 if is_little((end - start) * self.documents):
                     sweep_plainly(self.indptr, self.indices, self.data, *parts, keys)
                     runs.append(Run.from_matrix(*unpack(keys)))
@@ -183,14 +183,16 @@ class Postings:
     def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
         from spaniel_impacts.sweep import sweep  # compiled: loaded where it is needed
 
-        sweep(self.indptr, self.indices, self.data, *parts, first, step, out)
+        kernel: Any = sweep
+        kernel(self.indptr, self.indices, self.data, *parts, first, step, out)
 
     def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
         from spaniel_impacts.pruning import maxscore
 
         known = self.limits
         limits = known.greatest, known.place, known.maxima, known.starts
-        maxscore(self.indptr, self.indices, self.data, *limits, *parts, first, step, out)
+        kernel: Any = maxscore
+        kernel(self.indptr, self.indices, self.data, *limits, *parts, first, step, out)
 
 
 def choose(postings: Postings, terms: NDArray[np.int32], queries: int, k: int) -> Search:
@@ -216,7 +218,8 @@ def _share(queries: int, work: Callable[[int, int], None]) -> None:
     """Let threads share queries; each is told the first of its own, and how far it is to the next."""
     import numba
 
-    threads = min(numba.config.NUMBA_NUM_THREADS, queries)
+    settings: Any = numba.config
+    threads = min(settings.NUMBA_NUM_THREADS, queries)
     # Threads of Python's own: those of numba's parallel loops do not survive a fork, nor, on some systems, each other.
     if threads <= 1:
         work(0, 1)

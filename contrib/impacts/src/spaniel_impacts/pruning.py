@@ -39,7 +39,7 @@ _SMALLEST = 2.0**-126
 
 
 @njit(cache=True, nogil=True)
-def _essential(rest: NDArray[np.float64], threshold: np.float64) -> int:
+def _essential(rest: NDArray[np.float64], threshold: Any) -> int:
     """Return how many terms make candidates: the others together add ``threshold`` at most."""
     count = len(rest) - 1
     while count > 0 and rest[count - 1] <= threshold:
@@ -49,7 +49,7 @@ def _essential(rest: NDArray[np.float64], threshold: np.float64) -> int:
 
 @njit(cache=True, nogil=True)
 def _rest_of_block(
-    block: int,
+    block: Any,
     first: int,
     asked: NDArray[np.int32],
     factors: NDArray[np.float32],
@@ -67,7 +67,7 @@ def _rest_of_block(
 
 
 @njit(cache=True, nogil=True)
-def _find(rows: NDArray[np.uint32], begin: int, end: int, row: int) -> int:
+def _find(rows: NDArray[np.uint32], begin: Any, end: Any, row: Any) -> Any:
     """Return the first position from ``begin`` to ``end`` whose row is ``row`` or more."""
     while begin < end:
         middle = (begin + end) >> 1
@@ -80,13 +80,13 @@ def _find(rows: NDArray[np.uint32], begin: int, end: int, row: int) -> int:
 
 @njit(cache=True, nogil=True)
 def maxscore(
-    indptr: NDArray[np.int64],
+    indptr: NDArray[Any],
     indices: NDArray[np.int32],
     data: NDArray[Any],
     greatest: NDArray[np.float32],
     place: NDArray[np.int32],
     maxima: NDArray[np.float32],
-    starts: NDArray[np.int32],
+    starts: NDArray[Any],
     kth: NDArray[np.float32],
     offsets: NDArray[np.int64],
     terms: NDArray[np.int32],
