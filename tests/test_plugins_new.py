@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -17,35 +16,40 @@ from spaniel.testing import Cli
 KIND_NAMES = [kind.name for kind in KINDS]
 
 
-QUICK = "rerank"
-"""The kind that is tried in every run; the others take as long and differ only in their method."""
-
-
-@pytest.mark.parametrize("kind", [k if k == QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KIND_NAMES])
-def test_it_installs_and_keeps_its_promises(kind: str, tmp_path: Path, run_cli: Cli) -> None:
-    if importlib.util.find_spec("hatchling") is None:
-        pytest.skip("building needs hatchling in this environment")
-    ran = run_cli("plugins", "new", "my-method", "--kind", kind, "-o", str(tmp_path))
-    assert ran.exit_code == 0
-    folder, site = tmp_path / "spaniel-my-method", tmp_path / "site"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder with a plugin of each kind, as it is written, and one that all of them are freshly installed to."""
+    folder = tmp_path_factory.mktemp("made")
+    projects = [str(write_plugin(_name(kind), kind, folder)) for kind in KIND_NAMES]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--target", str(site), str(folder)], check=True)
-    env = {"PYTHONPATH": str(site), "SPANIEL_PLUGINS": "spaniel-my-method"}
+    subprocess.run([*pip, "--target", str(folder / "site"), *projects], check=True)
+    return folder, folder / "site"
+
+
+def _name(kind: str) -> str:
+    return f"my-{kind.replace('_', '-')}"
+
+
+@pytest.mark.parametrize("kind", KIND_NAMES)
+def test_it_installs_and_keeps_its_promises(kind: str, made: tuple[Path, Path], run_cli: Cli) -> None:
+    (projects, site), name = made, _name(kind)
+    project = projects / f"spaniel-{name}"
+    env = {"PYTHONPATH": str(site), "SPANIEL_PLUGINS": f"spaniel-{name}"}
 
     tests = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)],
         env={**os.environ, **run_cli.env, **env},
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
     assert tests.returncode == 0, tests.stdout + tests.stderr
-    assert "contract" in (folder / "tests" / "test_spaniel_my_method.py").read_text()
+    assert " skipped" not in tests.stdout
+    assert "contract(" in (project / "tests" / f"test_spaniel_{name.replace('-', '_')}.py").read_text()
 
-    shown = run_cli.subprocess("components", kind, "--json", env=env).json
-    assert "spaniel-my-method/my-method" in [component["full_name"] for component in shown]
-    checked = run_cli.subprocess("plugins", "check", "spaniel-my-method", env=env)
+    checked = run_cli.subprocess("plugins", "check", f"spaniel-{name}", "--json", env=env)
     assert checked.exit_code == 0, checked.stdout
+    assert f"{kind}/{name}" in checked.json[0]["components"]
 
 
 def test_it_is_formatted_and_typed(tmp_path: Path) -> None:
