@@ -118,3 +118,46 @@ def test_a_file_of_documents(folder: Path, store: Store) -> None:
     (folder / "docs.csv").write_text("id,text\nx,y\n")
     assert ids(open_folder(folder / "docs.trec", store=store), store) == ["d2", "d1"]
     assert ids(open_folder(folder / "docs.csv", store=store), store) == ["x"]
+
+
+NOTE = "My topics for the week: bees, tyres.\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [
+        # A name alone decides nothing, and one file among notes does not either.
+        ({"a.md": NOTE, "b.txt": NOTE, "how trec looks.txt": DOCS}, FilesDataset),
+        ({"a.md": NOTE, "docs/sample.sgml": DOCS, "deep/er/b.txt": NOTE}, FilesDataset),
+        ({"a.md": NOTE, "b.md": NOTE, "x.trec": DOCS, "topics.txt": NOTE, "qrels.txt": NOTE}, FilesDataset),
+        ({"topics.md": NOTE, "queries about cats.txt": NOTE, "qrels-notes.md": NOTE}, FilesDataset),
+        ({"topics.txt": NOTE, "queries.csv": "a,b\n1,2\n"}, FilesDataset),
+        ({"corpus christi.csv": "place,date\nx,y\n", "a.md": NOTE}, FilesDataset),
+        ({"corpus.jsonl": '{"_id": "d1", "text": "x"}\n', "a.md": NOTE, "b.md": NOTE}, FilesDataset),
+        ({"corpus-old.csv": "a,b\nx,y\n"}, FilesDataset),
+        ({"corpus.jsonl": '{"_id": "d1", "text": "x"}\n', "README.md": NOTE, "LICENSE": NOTE}, FolderDataset),
+        (
+            {"corpus.jsonl": '{"_id": "d1", "text": "x"}\n', "queries.jsonl": "", "a.md": NOTE, "b.md": NOTE},
+            FolderDataset,
+        ),
+        ({"x.trec": DOCS, "topics.51": TOPICS, "a.md": NOTE, "b.md": NOTE}, FolderDataset),
+        ({"x.trec": DOCS, "qrels.txt": QRELS, "a.md": NOTE, "b.md": NOTE}, FolderDataset),
+        ({"x.trec": DOCS, "y.trec": DOCS.replace("d1", "d3").replace("d2", "d4"), "about.txt": NOTE}, FolderDataset),
+    ],
+)
+def test_only_a_whole_layout_is_a_collection(files: dict[str, str], kind: type, folder: Path, store: Store) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    for place in (folder, link):
+        dataset = open_folder(place, store=store)
+        assert type(dataset) is kind
+        if isinstance(dataset, FolderDataset) and "a.md" in files:
+            assert "searches all files" in dataset.unread["what else is there"]
+
+
+def test_a_table_with_a_column_called_id_is_no_collection_without_a_text(folder: Path, store: Store) -> None:
+    (folder / "bikes.csv").write_text("id,colour,price\n7,red,100\n")
+    assert ids(open_folder(folder / "bikes.csv", store=store), store) == ["bikes.csv#1"]

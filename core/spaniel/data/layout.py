@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from spaniel.data.files import PACKED, read_head
 from spaniel.data.readers.lines import IDS
 from spaniel.data.readers.pairs import ending
+from spaniel.data.readers.records import TEXTS
+from spaniel.data.texts.reading import READERS
 from spaniel.errors import UsageError
 
 RECORDS = (".jsonl", ".ndjson", ".parquet", ".csv", ".tsv")
@@ -24,6 +27,10 @@ _LOOKS_LIKE = {
     "judgments": re.compile(r"qrel|judg|relevance", re.IGNORECASE),
     "queries": re.compile(r"(?:^|[._-])(?:topics?|quer(?:y|ies))(?:[._-]|$)", re.IGNORECASE),
 }
+_SHARD = re.compile(r"corpus[-_.]?[\w.-]*")
+_ABOUT = re.compile(r"readme|licen[cs]e|spaniel\.json", re.IGNORECASE)
+"""Names of files that tell of a collection."""
+_TOPIC = re.compile(r"<(?:top|topics?|num|query|queries)\b", re.IGNORECASE)
 _DOC = re.compile(r"<DOC(?:\s[^>]*)?>.*?<DOC(?:NO|ID)\s*>", re.IGNORECASE | re.DOTALL)
 _HEAD = 2**14
 
@@ -48,6 +55,9 @@ class Layout:
 def find_layout(path: Path) -> Layout | None:
     """Return what the files in a folder are, or what a file is; ``None`` where there are no documents of a collection.
 
+    What counts is a whole layout, and no name: documents with queries or judgments beside them, or more files of documents
+    than ordinary ones. Anything else is a folder of ordinary files.
+
     Raises:
         UsageError: two files hold the same, so that it would be chance which of them counts.
     """
@@ -55,16 +65,23 @@ def find_layout(path: Path) -> Layout | None:
         format = _format_of_documents(path)
         return Layout({path: format}, {}, {}, {}) if format else None
     top = _files(path)
-    records = [file for file in top if file.name.startswith("corpus") and stem(file, RECORDS)]
-    _refuse_doubles(path, records, RECORDS)
+    records = [file for file in top if _is_corpus(file)]
     documents = {file: ending(file).lstrip(".").replace("ndjson", "jsonl") for file in records}
     if not documents:
-        within = [file for name in _FOLDERS for file in _all_files(path / name)]
+        within = [file for name in _FOLDERS if not (path / name).is_symlink() for file in _all_files(path / name)]
         documents = {file: "trec-documents" for file in (*top, *within) if _is_marked(file)}
     if not documents:
         return None
-    qrels = _judgments(path, [file for file in top if file not in documents])
-    queries = _queries(path, [file for file in top if file not in documents and file not in qrels.values()])
+    judgments = _find_judgments(path, [file for file in top if file not in documents])
+    beside = [file for file in top if file not in documents and file not in judgments]
+    queries = _queries(path, beside)
+    others = _count_ordinary(path, {*documents, *queries, *judgments}, len(documents))
+    whole = any(map(_holds_judgments, judgments)) or any(_holds_queries(*one) for one in queries.items())
+    if not whole and others >= len(documents):
+        return None
+    _refuse_doubles(path, records, RECORDS)
+    _refuse_doubles(path, [file for file in beside if stem(file, RECORDS) == "queries"], RECORDS)
+    qrels = _by_split(path, judgments)
     read = {*documents, *queries, *qrels.values()}
     unread = {}
     for file in (*top, *_files(path / "qrels"), *_files(path / "queries"), *_files(path / "topics")):
@@ -72,7 +89,47 @@ def find_layout(path: Path) -> Layout | None:
         what = next((what for what, looks in _LOOKS_LIKE.items() if looks.search(name)), None)
         if what and file not in read:
             unread[name] = f"it looks like {what}, but {_why(file, what, queries)}"
+    if others:
+        unread["what else is there"] = f'this is a collection; files(path="{path}") searches all files as they are'
     return Layout(documents, queries, qrels, unread)
+
+
+def _is_corpus(path: Path) -> bool:
+    """Return whether a file is called corpus, or is a part of one: ``corpus-1.jsonl``, whose records have ids."""
+    name = stem(path, RECORDS)
+    if name == "corpus":
+        return True
+    return bool(_SHARD.fullmatch(name)) and _format_of_documents(path) is not None
+
+
+def _count_ordinary(path: Path, known: set[Path], enough: int) -> int:
+    """Count ordinary files beside those that are known, up to a number; what tells of a collection is none."""
+    count = 0
+    for file in _all_files(path):
+        inner = file.relative_to(path)
+        told = bool(_ABOUT.match(file.name)) or inner.parts[0] in ("qrels", "queries", "topics")
+        looks = len(inner.parts) == 1 and any(looks.search(file.name) for looks in _LOOKS_LIKE.values())
+        count += file not in known and not told and not looks and ending(file) in READERS
+        if count >= enough:
+            break
+    return count
+
+
+def _holds_queries(path: Path, format: str) -> bool:
+    if format != "trec":
+        return stem(path, RECORDS) == "queries"
+    return bool(_TOPIC.search(read_head(path, _HEAD)))
+
+
+def _holds_judgments(path: Path) -> bool:
+    """Return whether a file is in ``qrels/``, or begins with columns that end in a number, or with names of columns."""
+    if path.parent.name == "qrels" or ending(path) in (".parquet", ".json", ".jsonl", ".ndjson"):
+        return True
+    first = next(filter(None, (line.strip() for line in read_head(path, _HEAD).splitlines())), "")
+    columns = re.split(r"[,\s]+", first.lstrip("\ufeff"))
+    return 2 < len(columns) < 6 and (
+        bool(re.fullmatch(r"-?\d+(?:\.\d+)?", columns[-1])) or bool(re.search("quer|qid", columns[0], re.IGNORECASE))
+    )
 
 
 def has_judgments(path: Path) -> bool:
@@ -93,17 +150,20 @@ def _unpacked(name: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    """Return the files in a folder; one that cannot be listed has none here, and is named by whoever reads it."""
+    try:
+        return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
+    except OSError:
         return []
-    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.is_file()]
 
 
 def _all_files(folder: Path) -> Iterator[Path]:
-    if folder.is_dir() and not folder.is_symlink():
-        yield from _files(folder)
-        for inner in sorted(folder.iterdir()):
-            if not inner.name.startswith("."):
-                yield from _all_files(inner)
+    """Yield the files under a folder; no link to a folder is followed but its own."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and (file := Path(place, name)).is_file():
+                yield file
 
 
 def _is_marked(path: Path) -> bool:
@@ -124,20 +184,27 @@ def _format_of_documents(path: Path) -> str | None:
     first = read_head(path, _HEAD).lstrip("\ufeff \r\n").partition("\n")[0]
     if last in (".csv", ".tsv"):
         names = [name.strip().strip('"') for name in first.split("," if last == ".csv" else "\t")]
-        return last[1:] if set(names) & set(IDS) else None
-    if re.match(r"\{.*?\"(?:" + "|".join(IDS) + r")\"\s*:", first):
-        return "jsonl"
-    return None
+        return last[1:] if set(names) & set(IDS) and set(names) & {*TEXTS, "title"} else None
+    return "jsonl" if _names_field(first, IDS) and _names_field(first, (*TEXTS, "title")) else None
 
 
-def _judgments(path: Path, top: list[Path]) -> dict[str, Path]:
-    inside = [file for file in _files(path / "qrels") if stem(file, JUDGMENTS)]
-    found = [(stem(file, JUDGMENTS), file) for file in inside]
-    for file in top:
-        if _IS_QRELS.search(file.name) and ending(file) not in (".md", ".html", ".pdf", ".xlsx", ".zip"):
-            found.append((_split(file), file))
+def _names_field(line: str, names: tuple[str, ...]) -> bool:
+    return bool(re.match(r"\{.*?\"(?:" + "|".join(names) + r")\"\s*:", line))
+
+
+def _find_judgments(path: Path, top: list[Path]) -> list[Path]:
+    named = [
+        file
+        for file in top
+        if _IS_QRELS.search(file.name) and ending(file) not in (".md", ".html", ".pdf", ".xlsx", ".zip")
+    ]
+    return [file for file in _files(path / "qrels") if stem(file, JUDGMENTS)] + named
+
+
+def _by_split(path: Path, judgments: list[Path]) -> dict[str, Path]:
     qrels: dict[str, Path] = {}
-    for split, file in found:
+    for file in judgments:
+        split = stem(file, JUDGMENTS) if file.parent != path else _split(file)
         if split in qrels:
             first, second = (one.relative_to(path).as_posix() for one in (qrels[split], file))
             raise UsageError(f"{path} has both {first} and {second}; leave one of them there")
@@ -153,7 +220,6 @@ def _split(path: Path) -> str:
 
 def _queries(path: Path, top: list[Path]) -> dict[Path, str]:
     named = [file for file in top if stem(file, RECORDS) == "queries"]
-    _refuse_doubles(path, named, RECORDS)
     if not named:
         inside = [*_files(path / "queries"), *_files(path / "topics")]
         named = [file for file in (*top, *inside) if _can_be_topics(file) and (file in inside or _is_topics(file))]
