@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+import pickle
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -16,7 +18,7 @@ from spaniel.testing import contract
 from spaniel_lion.lion import Lion
 from spaniel_lion.optimizers import lion_from_adamw
 from spaniel_lion.program_optimizer import ProgramOptimizer
-from spaniel_lion.programs.published import read_program
+from spaniel_lion.programs.published import PUBLISHED, read_program
 from spaniel_lion.programs.signature import OPTIMIZER
 from spaniel_train.optimizers import state_bytes
 from spaniel_train.protocols import ParameterGroup
@@ -176,6 +178,206 @@ def test_it_goes_on_from_its_state(momentum: Any) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
+EVERY: dict[str, Any] = {
+    "lr": 1e-2,
+    "betas": (0.8, 0.95),
+    "weight_decay": 0.2,
+    "caution": 0.25,
+    "independent_decay": True,
+    "momentum_dtype": "float32",
+    "steps": "single",
+    "skip_empty_rows": True,
+    "skip_nonfinite": True,
+    "maximize": True,
+}
+"""Another value of every option than its default."""
+
+
+def _make_lion(parameters: Any) -> torch.optim.Optimizer:
+    first, *rest = parameters
+    groups = [{"params": [first], "betas": (0.5, 0.6), "momentum_dtype": "bfloat16"}, {"params": rest}]
+    return Lion(groups, **EVERY)
+
+
+def _make_program(parameters: Any) -> torch.optim.Optimizer:
+    first, *rest = parameters
+    lion = read_program("lion", OPTIMIZER)
+    return ProgramOptimizer([{"params": [first], "program": lion}, {"params": rest}], PUBLISHED["adamw"], lr=2.0)
+
+
+def _loaded(optimizer: Any, parameters: Any, make: Make, through: Callable[[Any], Any]) -> torch.optim.Optimizer:
+    made = make(parameters)
+    made.load_state_dict(through(optimizer.state_dict()))
+    return made
+
+
+def _through_file(state: Any) -> Any:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return torch.load(io.BytesIO(file.getvalue()), weights_only=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("make", [_make_lion, _make_program])
+@pytest.mark.parametrize("how", ["deepcopy", "pickle", "state", "file"])
+def test_copies_go_on_bit_for_bit(how: str, make: Make, dtype: torch.dtype) -> None:
+    """Options, those of each group too, and the bits of momenta that are finer than the weights."""
+    model = network(dtype)
+    first = make(model.parameters())
+
+    def step(of: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.zero_grad()
+        functional.mse_loss(of(X.to(dtype)), Y.to(dtype)).backward()
+        optimizer.step()
+
+    for _ in range(3):
+        step(model, first)
+    pair: Any = (model, first)
+    if how == "deepcopy":
+        other, second = copy.deepcopy(pair)
+    elif how == "pickle":
+        other, second = pickle.loads(pickle.dumps(pair))  # noqa: S301 - what was written in the line itself
+    else:
+        other = copy.deepcopy(model)
+        second = _loaded(first, other.parameters(), make, _through_file if how == "file" else lambda state: state)
+    others = {"params", "differentiable"}  # torch adds the second to what it unpickles
+    sides = [[o.defaults, *o.param_groups] for o in (first, second)]
+    for one, two in zip(*sides, strict=True):
+        assert {k: v for k, v in one.items() if k not in others} == {k: v for k, v in two.items() if k not in others}
+    held: list[Any] = [list(optimizer.state.values()) for optimizer in (first, second)]
+    for one, two in zip(*held, strict=True):
+        assert all(one[n].dtype == two[n].dtype and torch.equal(one[n], two[n]) for n in one)
+        assert all(one[n].data_ptr() != two[n].data_ptr() for n in one), "two optimizers write to one state"
+    for _ in range(3):
+        step(model, first)
+        step(other, second)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_momenta_in_float32_are_finer_than_weights_in_bfloat16() -> None:
+    weight = nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
+    first = Lion([weight], momentum_dtype="float32")
+    weight.grad = torch.full_like(weight, 0.3)
+    for _ in range(3):
+        first.step()
+    kept = first.state[weight]["momentum"]
+    assert kept.dtype == torch.float32
+    assert not torch.equal(kept, kept.bfloat16().float())
+    second = Lion([weight], momentum_dtype="float32")
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.state[weight]["momentum"], kept)
+
+
+@pytest.mark.parametrize("option", sorted(EVERY))
+def test_a_group_has_every_option_for_itself(option: str) -> None:
+    """Two groups step as two optimizers would, whichever option is one's own; so does a group that is added later."""
+
+    def made(later: bool) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        one, two = (nn.Parameter(torch.randn(4, 3, generator=generator).bfloat16()) for _ in range(2))
+        groups: list[dict[str, Any]] = [{"params": [one]}, {"params": [two], option: EVERY[option]}]
+        optimizer = Lion(groups[:1] if later else groups, lr=3e-3, weight_decay=0.1)
+        if later:
+            optimizer.add_param_group(groups[1])
+        alone = [copy.deepcopy(one), copy.deepcopy(two)]
+        base = {"lr": 3e-3, "weight_decay": 0.1}
+        each = [Lion([alone[0]], **base), Lion([alone[1]], **{**base, option: EVERY[option]})]
+        for _ in range(4):
+            for weight, twin in zip((one, two), alone, strict=True):
+                weight.grad = torch.randn(4, 3, generator=generator).bfloat16()
+                weight.grad[1] = 0
+                twin.grad = weight.grad.clone()
+            for stepping in (optimizer, *each):
+                stepping.step()
+        assert all(torch.equal(a, b) for a, b in zip((one, two), alone, strict=True))
+        return [one.detach(), two.detach()]
+
+    assert all(torch.equal(a, b) for a, b in zip(made(False), made(True), strict=True))
+
+
+def test_groups_and_states_that_do_not_fit_change_nothing() -> None:
+    weight, other = (nn.Parameter(torch.ones(2)) for _ in range(2))
+    lion, program = Lion([weight]), ProgramOptimizer([weight], PUBLISHED["lion"])
+    for wrong in ({"betas": (0.9, 2.0)}, {"lr": -1.0}, {"steps": "compiled", "caution": 0.5}, {"betas": (0.9,)}):
+        with pytest.raises(UsageError, match="must be"):
+            lion.add_param_group({"params": [other], **wrong})
+    with pytest.raises(UsageError, match="reads `z`"):
+        program.add_param_group({"params": [other], "program": "update = sign(z)"})
+    assert [len(lion.param_groups), len(program.param_groups)] == [1, 1]
+    adamw = torch.optim.AdamW([weight])
+    weight.grad = torch.ones(2)
+    adamw.step()
+    with pytest.raises(UsageError, match="no state of Lion's"):
+        lion.load_state_dict(adamw.state_dict())
+    assert not lion.state
+    older = lion.state_dict()
+    for name in ("caution", "steps", "maximize", "peak"):
+        older["param_groups"][0].pop(name)
+    lion.load_state_dict(older)
+    lion.step()
+    assert lion.param_groups[0]["caution"] == 1.0
+
+
+@pytest.mark.parametrize("steps", ["single", "foreach"])
+def test_tensors_that_are_not_contiguous_and_some_without_gradients(steps: Any) -> None:
+    """In pieces for the cache, too: what has another order in memory steps to the same numbers."""
+    generator = torch.Generator().manual_seed(0)
+    values = [torch.randn(300, 400, generator=generator) for _ in range(2)]
+    plain = [nn.Parameter(value.clone()) for value in values]
+    odd = [nn.Parameter(value.T.contiguous().T) for value in values]
+    idle = nn.Parameter(torch.ones(3))
+    assert not odd[0].is_contiguous()
+    for make in (lambda p: Lion(p, lr=1e-2, steps=steps), lambda p: ProgramOptimizer(p, PUBLISHED["lion"])):
+        optimizers = [make([*plain, idle]), make([*odd, idle])]
+        for _ in range(3):
+            for one, two in zip(plain, odd, strict=True):
+                one.grad = torch.randn(300, 400, generator=generator)
+                two.grad = one.grad.T.contiguous().T if one is plain[0] else one.grad.clone()
+            for optimizer in optimizers:
+                optimizer.step()
+        assert all(torch.equal(a, b) for a, b in zip(plain, odd, strict=True))
+        assert torch.equal(idle.detach(), torch.ones(3))
+        assert idle not in optimizers[0].state
+
+
+def test_steps_that_cannot_be_compiled_go_by_foreach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was stepped before the limit of torch's compiler stays, the rest of the step and all others go on."""
+    from spaniel_lion import lion
+    from torch._dynamo.exc import FailOnRecompileLimitHit
+
+    calls: list[int] = []
+
+    def update(weight: Any, gradient: Any, momentum: Any, numbers: Any) -> None:
+        calls.append(len(weight))
+        if len(calls) > 2:
+            raise FailOnRecompileLimitHit("too many sorts of tensors")
+        rate, decay, *betas = numbers.tolist()
+        lion._step_single(weight, gradient, momentum, rate, decay, (betas[0], betas[2]), 1.0)
+
+    plain = walk(lambda p: Lion(p, **options()), 5, dtype=torch.float64)
+    monkeypatch.setattr(lion, "_compiled", lambda: update)
+    with pytest.warns(UserWarning, match="too many sorts of tensors.*steps=foreach"):
+        found = walk(lambda p: Lion(p, **options(steps="compiled")), 5, dtype=torch.float64)
+    assert calls == [128, 16, 48]
+    assert all(torch.equal(a, b) for a, b in zip(plain, found, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a compiler")
+def test_compiled_steps_of_more_shapes_and_sorts_than_torch_compiles_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 2)
+    shapes = [(n,) for n in range(12)] + [(n, 3) for n in range(1, 12)] + [()]
+    dtypes = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+    weights = [nn.Parameter(torch.ones(shape, dtype=dtype)) for dtype in dtypes for shape in shapes]
+    optimizer = Lion(weights, lr=0.25, steps="compiled")
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    with pytest.warns(UserWarning, match="steps=foreach"):
+        optimizer.step()
+    optimizer.step()
+    assert all(bool((weight == 0.5).all()) for weight in weights)
+
+
 def test_independent_decay_does_not_depend_on_the_peak() -> None:
     for peak in (1e-3, 1e-1):
         weight = nn.Parameter(torch.ones(3))
@@ -238,12 +440,16 @@ def test_arguments_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 def test_sparse_and_complex_parameters_are_refused() -> None:
     table = nn.Embedding(3, 2, sparse=True)
     table(torch.tensor([1])).sum().backward()
-    with pytest.raises(UsageError, match="sparse"):
-        Lion(table.parameters()).step()
     weight = nn.Parameter(torch.ones(2, dtype=torch.complex64))
     weight.grad = torch.ones_like(weight)
-    with pytest.raises(UsageError, match="complex"):
-        Lion([weight]).step()
+    before = nn.Parameter(torch.ones(2))
+    before.grad = torch.ones(2)
+    for make in (Lion, lambda groups: ProgramOptimizer(groups, PUBLISHED["lion"])):
+        with pytest.raises(UsageError, match="sparse"):
+            make([{"params": [before]}, {"params": list(table.parameters())}]).step()
+        with pytest.raises(UsageError, match="complex"):
+            make([{"params": [before]}, {"params": [weight]}]).step()
+    assert before.tolist() == [1.0, 1.0]
 
 
 def test_the_component_keeps_rates_and_decays_of_groups(tmp_path: Path) -> None:
@@ -253,7 +459,7 @@ def test_the_component_keeps_rates_and_decays_of_groups(tmp_path: Path) -> None:
     made = context.create("optimizer", "lion(learning_rate=1e-3, weight_decay=0.01, adamw_ratio=5)").make(groups)
     assert [g["lr"] for g in made.param_groups] == pytest.approx([1e-4, 2e-4])
     assert [g["weight_decay"] for g in made.param_groups] == pytest.approx([0.0, 0.05])
-    assert context.create("optimizer", "cautious-lion").make(groups).caution == 0.0
+    assert context.create("optimizer", "cautious-lion").make(groups).param_groups[1]["caution"] == 0.0
     with pytest.warns(UserWarning, match="3 to 10 times lower"):
         context.create("optimizer", "lion(learning_rate=0.01)").make(groups)
     with pytest.raises(UsageError, match="compiled steps are plain"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, Literal, get_args
@@ -11,6 +12,7 @@ from spaniel import UsageError
 from torch import Tensor
 
 from spaniel_lion.blocks import blocks
+from spaniel_lion.states import check_tensors, given_states
 
 Steps = Literal["single", "foreach", "compiled"]
 MomentumDtype = Literal["parameter", "float32", "bfloat16"]
@@ -29,7 +31,7 @@ class Lion(torch.optim.Optimizer):
     - m ← beta2 · m + (1 - beta2) · g
 
     With ``beta1 = beta2`` it is the paper's ablation by one average, the sign of the new momentum. The three ways to step
-    give the same bits where one is not compiled.
+    give the same bits where one is not compiled. Every option is one of a group of parameters, and is kept in its state.
 
     Args:
         params: parameters, or groups of them, as torch's optimizers take them.
@@ -42,10 +44,12 @@ class Lion(torch.optim.Optimizer):
             that is, in place of ``lr · weight_decay``.
         momentum_dtype: in which the momentum is kept; a step is worked out in float32 at the least, and rounded once.
         steps: one parameter after the other; many in one call, in pieces that fit the cache; or compiled by
-            ``torch.compile``, which fuses a step into one pass over memory and needs a compiler.
+            ``torch.compile``, which fuses a step into one pass over memory and needs a compiler; where that fails, as with
+            more sorts of tensors than torch compiles for, the group goes on by ``foreach``, with a warning.
         skip_empty_rows: whether rows of tables whose gradient is all zero stay as they are, as those of an embedding that
             no text of the batch used; else their momentum goes on moving them.
-        skip_nonfinite: whether a step with a gradient that is not finite is left out, and counted in ``skipped``.
+        skip_nonfinite: whether a step is left out, of all groups, and counted in ``skipped``, when a gradient of a group with
+            this option is not finite.
         maximize: whether to climb.
 
     Raises:
@@ -67,23 +71,34 @@ class Lion(torch.optim.Optimizer):
         skip_nonfinite: bool = False,
         maximize: bool = False,
     ) -> None:
-        _check("the learning rate", lr, lr >= 0, "0 or more")
-        _check("weight_decay", weight_decay, weight_decay >= 0, "0 or more")
-        _check("caution", caution, 0 <= caution <= 1, "from 0 to 1")
-        for beta in betas:
-            _check("a beta", beta, 0 <= beta < 1, "from 0 to below 1")
-        _check("steps", steps, steps in get_args(Steps), f"one of {', '.join(get_args(Steps))}")
-        known = get_args(MomentumDtype)
-        _check("momentum_dtype", momentum_dtype, momentum_dtype in known, f"one of {', '.join(known)}")
-        _check("steps", steps, steps != "compiled" or caution == 1, "single or foreach where caution is below 1")
-        self.caution, self.independent_decay, self.momentum_dtype = caution, independent_decay, momentum_dtype
-        self.steps, self.skip_empty_rows, self.skip_nonfinite = steps, skip_empty_rows, skip_nonfinite
-        self.maximize = maximize
-        self.skipped = 0
-        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "weight_decay": weight_decay,
+                "caution": caution,
+                "independent_decay": independent_decay,
+                "momentum_dtype": momentum_dtype,
+                "steps": steps,
+                "skip_empty_rows": skip_empty_rows,
+                "skip_nonfinite": skip_nonfinite,
+                "maximize": maximize,
+            },
+        )
+
+    @property
+    def skipped(self) -> int:
+        """Steps that were left out, for a gradient was not finite."""
+        return max(int(group.get("skipped", 0)) for group in self.param_groups)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; its learning rate is the peak that independent decay is measured by."""
+        """Add a group; every option may be its own. Its learning rate is the peak that independent decay is measured by.
+
+        Raises:
+            UsageError: an option is out of its range; nothing is added.
+        """
+        _check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         group.setdefault("peak", group["lr"])
@@ -93,91 +108,128 @@ class Lion(torch.optim.Optimizer):
         """Take a step; parameters without a gradient are passed over.
 
         Raises:
-            UsageError: a gradient is sparse, or a parameter complex.
+            UsageError: a gradient is sparse, or a parameter complex; nothing has moved.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.skip_nonfinite and not self._is_finite():
-            self.skipped += 1
+        check_tensors("Lion", self.param_groups)
+        guarded = [group for group in self.param_groups if group["skip_nonfinite"]]
+        if not _is_finite(guarded):
+            for group in guarded:
+                group["skipped"] = group.get("skipped", 0) + 1
             return loss
         for group in self.param_groups:
             weights = [p for p in group["params"] if p.grad is not None]
-            for weight in weights:
-                _check_tensors(weight)
-            gradients = [-p.grad if self.maximize else p.grad for p in weights]
-            momenta = [self._momentum(p) for p in weights]
-            rate = float(group["lr"])
-            decay = self._decay(group, rate)
-            tables = [self.skip_empty_rows and p.ndim > 1 for p in weights]
-            plain = [at for at, table in enumerate(tables) if not table]
+            gradients = [-p.grad if group["maximize"] else p.grad for p in weights]
+            momenta = [self._momentum(p, group) for p in weights]
+            tables = [group["skip_empty_rows"] and p.ndim > 1 for p in weights]
             for at, table in enumerate(tables):
                 if table:
-                    self._step_rows(weights[at], gradients[at], momenta[at], rate, decay, group["betas"])
+                    _step_rows(weights[at], gradients[at], momenta[at], group)
+            plain = [at for at, table in enumerate(tables) if not table]
             weights, gradients, momenta = ([side[at] for at in plain] for side in (weights, gradients, momenta))
-            self._step_all(weights, gradients, momenta, rate, decay, group["betas"])
+            _step_all(weights, gradients, momenta, group)
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state; momenta get their own dtype back, which torch replaces by the parameter's."""
-        super().load_state_dict(state_dict)
-        for weight, state in self.state.items():
-            state["momentum"] = state["momentum"].to(self._dtype(weight))
+        """Go on from a copy of a state. Momenta come in the dtype of their group, from the bits that were given: torch alone
+        would round them to the parameter's.
 
-    def _momentum(self, weight: Tensor) -> Tensor:
+        Raises:
+            UsageError: it is the state of another optimizer; nothing is loaded.
+        """
+        if not all("momentum" in state for state in state_dict["state"].values()):
+            raise UsageError("this is no state of Lion's: it keeps `momentum` for each parameter")
+        super().load_state_dict(state_dict)
+        for weight, group, state in given_states(self, state_dict):
+            kept = state["momentum"]
+            self.state[weight]["momentum"] = kept.to(weight.device, _dtype(weight, group), copy=True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+            group.setdefault("peak", group["lr"])
+
+    def _momentum(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
         state = self.state[weight]
         if not state:
-            state["momentum"] = torch.zeros_like(weight, dtype=self._dtype(weight), memory_format=torch.preserve_format)
+            dtype = _dtype(weight, group)
+            state["momentum"] = torch.zeros_like(weight, dtype=dtype, memory_format=torch.preserve_format)
         made: Tensor = state["momentum"]
         return made
 
-    def _dtype(self, weight: Tensor) -> torch.dtype:
-        return _DTYPES.get(self.momentum_dtype, weight.dtype)
 
-    def _decay(self, group: dict[str, Any], rate: float) -> float:
-        """What a weight is multiplied with."""
-        decay = float(group["weight_decay"])
-        if not self.independent_decay:
-            return 1 - rate * decay
-        return 1 - (rate / group["peak"] if group["peak"] else 0.0) * decay
+def _dtype(weight: Tensor, group: dict[str, Any]) -> torch.dtype:
+    return _DTYPES.get(group["momentum_dtype"], weight.dtype)
 
-    def _is_finite(self) -> bool:
-        gradients = [p.grad for group in self.param_groups for p in group["params"] if p.grad is not None]
-        return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
 
-    def _step_rows(
-        self, weight: Tensor, gradient: Tensor, momentum: Tensor, rate: float, decay: float, betas: tuple[float, float]
-    ) -> None:
-        """Step the rows whose gradient is not all zero."""
-        rows = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
-        part, kept = weight[rows], momentum[rows]
-        self._step_all([part], [gradient[rows]], [kept], rate, decay, betas)
-        weight[rows], momentum[rows] = part, kept
+def _decay(group: dict[str, Any]) -> float:
+    """What a weight is multiplied with."""
+    rate, decay = float(group["lr"]), float(group["weight_decay"])
+    if not group["independent_decay"]:
+        return 1 - rate * decay
+    return 1 - (rate / float(group["peak"]) if group["peak"] else 0.0) * decay
 
-    def _step_all(
-        self,
-        weights: list[Tensor],
-        gradients: list[Tensor],
-        momenta: list[Tensor],
-        rate: float,
-        decay: float,
-        betas: tuple[float, float],
-    ) -> None:
-        if not weights:
-            return
-        if self.steps == "foreach":
-            # The mean of a cautious mask is taken over the whole tensor, so that this stays in one piece.
-            whole = [[weights, gradients, momenta]]
-            for part, slopes, kept in blocks(weights, gradients, momenta) if self.caution == 1 else whole:
-                _step_foreach(part, slopes, kept, rate, decay, betas, self.caution)
-            return
-        for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
-            if self.steps == "single" or not _is_flat(weight, gradient, momentum):
-                _step_single(weight, gradient, momentum, rate, decay, betas, self.caution)
-            else:
-                numbers = _numbers(weight, rate, decay, betas)
-                _compiled()(weight.view(-1), gradient.view(-1), momentum.view(-1), numbers)
+
+def _is_finite(groups: list[dict[str, Any]]) -> bool:
+    gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+    return all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+
+
+def _step_rows(weight: Tensor, gradient: Tensor, momentum: Tensor, group: dict[str, Any]) -> None:
+    """Step the rows whose gradient is not all zero."""
+    rows = gradient.flatten(1).any(dim=1).nonzero().squeeze(1)
+    part, kept = weight[rows], momentum[rows]
+    _step_all([part], [gradient[rows]], [kept], group)
+    weight[rows], momentum[rows] = part, kept
+
+
+def _step_all(weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], group: dict[str, Any]) -> None:
+    """Step tensors as their group says; where compiling fails, the group goes on by foreach."""
+    numbers: Any = (float(group["lr"]), _decay(group), group["betas"])
+    caution = float(group["caution"])
+    if group["steps"] == "compiled":
+        while weights and _step_compiled(weights[0], gradients[0], momenta[0], *numbers, group):
+            weights, gradients, momenta = weights[1:], gradients[1:], momenta[1:]
+    if not weights:
+        return
+    if group["steps"] == "foreach":
+        # The mean of a cautious mask is taken over the whole tensor, so that this stays in one piece.
+        whole = [[weights, gradients, momenta]]
+        for part, slopes, kept in blocks(weights, gradients, momenta) if caution == 1 else whole:
+            _step_foreach(part, slopes, kept, *numbers, caution)
+        return
+    for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
+        _step_single(weight, gradient, momentum, *numbers, caution)
+
+
+def _step_compiled(
+    weight: Tensor,
+    gradient: Tensor,
+    momentum: Tensor,
+    rate: float,
+    decay: float,
+    betas: tuple[float, float],
+    group: dict[str, Any],
+) -> bool:
+    """Step one tensor; return whether that was done. Where torch cannot compile, nothing has moved, and it is said."""
+    # Of one number, or none, there is nothing to fuse, and each would be compiled for itself.
+    if weight.numel() < 2 or not all(tensor.is_contiguous() for tensor in (weight, gradient, momentum)):
+        _step_single(weight, gradient, momentum, rate, decay, betas, 1.0)
+        return True
+    numbers = _numbers(weight, rate, decay, betas)
+    try:
+        _compiled()(weight.view(-1), gradient.view(-1), momentum.view(-1), numbers)
+    except _compile_errors() as error:
+        group["steps"] = "foreach"
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(f"steps=compiled: torch cannot compile a step ({why}); from here on steps=foreach", stacklevel=5)
+        return False
+    return True
 
 
 def _step_single(
@@ -257,14 +309,18 @@ def _compiled() -> Callable[[Tensor, Tensor, Tensor, Tensor], None]:
     return made
 
 
+def _compile_errors() -> tuple[type[Exception], ...]:
+    """What torch raises where it does not compile; loaded late, for it takes seconds."""
+    from torch._dynamo import exc
+
+    # Of the limit on compiled sorts there is no common class; it is a plain exception.
+    return exc.TorchDynamoException, exc.FailOnRecompileLimitHit
+
+
 def _numbers(weight: Tensor, rate: float, decay: float, betas: tuple[float, float]) -> Tensor:
     numbers = [rate, decay, betas[0], 1 - betas[0], betas[1], 1 - betas[1]]
     dtype = torch.float64 if weight.dtype == torch.float64 else torch.float32
     return torch.tensor(numbers, dtype=dtype).to(weight.device)
-
-
-def _is_flat(*tensors: Tensor) -> bool:
-    return all(tensor.is_contiguous() for tensor in tensors)
 
 
 def _check(what: str, given: object, holds: bool, allowed: str) -> None:
@@ -272,9 +328,15 @@ def _check(what: str, given: object, holds: bool, allowed: str) -> None:
         raise UsageError(f"{what} is {given!r}; it must be {allowed}")
 
 
-def _check_tensors(weight: Tensor) -> None:
-    assert weight.grad is not None
-    if weight.grad.is_sparse:
-        raise UsageError("Lion takes no sparse gradients; make the embedding with sparse=False")
-    if weight.is_complex():
-        raise UsageError("Lion takes no complex parameters: they have no sign")
+def _check_options(group: dict[str, Any]) -> None:
+    for name, what in (("lr", "the learning rate"), ("weight_decay", "weight_decay")):
+        _check(what, group[name], group[name] >= 0, "0 or more")
+    caution, steps, momentum_dtype = group["caution"], group["steps"], group["momentum_dtype"]
+    _check("caution", caution, 0 <= caution <= 1, "from 0 to 1")
+    _check("betas", group["betas"], len(group["betas"]) == 2, "two")
+    for beta in group["betas"]:
+        _check("a beta", beta, 0 <= beta < 1, "from 0 to below 1")
+    _check("steps", steps, steps in get_args(Steps), f"one of {', '.join(get_args(Steps))}")
+    known = get_args(MomentumDtype)
+    _check("momentum_dtype", momentum_dtype, momentum_dtype in known, f"one of {', '.join(known)}")
+    _check("steps", steps, steps != "compiled" or caution == 1, "single or foreach where caution is below 1")
