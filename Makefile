@@ -48,7 +48,7 @@ docs: install
 	$(BIN)/python -m mkdocs build --strict --quiet
 
 bench: install
-	$(BIN)/python -m pip install --quiet python-terrier pyterrier-pisa pyseismic-lsr "sentence-transformers[train]"
+	$(BIN)/python -m pip install --quiet pyterrier pyterrier-pisa pyseismic-lsr "sentence-transformers[train]"
 	$(BIN)/python benchmarks/run_all.py
 
 clean:

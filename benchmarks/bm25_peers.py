@@ -1,4 +1,4 @@
-"""BM25 beside bm25s, tantivy and, where it is installed, PISA, on the same texts and in one run.
+"""BM25 beside bm25s, tantivy and, where they are installed, PISA and Lucene, on the same texts and in one run.
 
 Building the index, and searching it.
 
@@ -12,6 +12,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import bm25s
@@ -53,6 +55,51 @@ def pisa(texts: list[str], asked: list[str], k: int, repeats: int, ours: float) 
         engine(frame)
         search = statistics.median(seconds(lambda: engine(frame)) for _ in range(repeats))
     return {"pisa_build_seconds": build, "pisa_search_seconds": search, "pisa_search_ratio": ours / search}
+
+
+def lucene(texts: list[str], asked: list[str], k: int, repeats: int, ours: float) -> dict[str, float]:
+    """Return Lucene's seconds, one thread, and the ratio; nothing without Java, pyjnius and the jar that pyserini carries."""
+    found = find_spec("pyserini")
+    jars = list(Path(found.submodule_search_locations[0]).glob("resources/jars/*.jar")) if found else []
+    if not jars or find_spec("jnius") is None:
+        return {}
+    import jnius_config
+
+    jnius_config.set_classpath(str(jars[0]))
+    try:
+        from jnius import autoclass, cast
+    except Exception:  # without a Java that it finds, pyjnius raises whatever it met
+        return {}
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        documents, index = Path(folder) / "documents", f"{folder}/index"
+        documents.mkdir()
+        lines = (json.dumps({"id": f"d{i:07d}", "contents": text}) for i, text in enumerate(texts))
+        (documents / "documents.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        arguments = {"collection": "JsonCollection", "generator": "DefaultLuceneDocumentGenerator", "threads": "1"}
+        flat = [part for name, value in arguments.items() for part in (f"-{name}", value)]
+        main = autoclass("io.anserini.index.IndexCollection").main
+        build = seconds(lambda: main([*flat, "-input", str(documents), "-index", index, "-optimize"]))
+        directory = autoclass("org.apache.lucene.store.FSDirectory").open(autoclass("java.io.File")(index).toPath())
+        reader = autoclass("org.apache.lucene.index.DirectoryReader").open(directory)
+        searcher = autoclass("org.apache.lucene.search.IndexSearcher")(
+            cast("org.apache.lucene.index.IndexReader", reader)
+        )
+        searcher.setSimilarity(autoclass("org.apache.lucene.search.similarities.BM25Similarity")(1.2, 0.75))
+        analyzer = autoclass("io.anserini.analysis.DefaultEnglishAnalyzer").newDefaultInstance()
+        generator = autoclass("io.anserini.search.query.BagOfWordsQueryGenerator")()
+
+        def search() -> None:
+            for text in asked:
+                searcher.search(generator.buildQuery("contents", analyzer, text), k)
+
+        search()  # Java compiles what runs often
+        search()
+        found_seconds = statistics.median(seconds(search) for _ in range(repeats))
+    return {
+        "lucene_build_seconds": build,
+        "lucene_search_seconds": found_seconds,
+        "lucene_search_ratio": ours / found_seconds,
+    }
 
 
 @click.command()
@@ -112,6 +159,7 @@ def main(documents: int, queries: int, k: int, repeats: int, as_json: bool) -> N
         "tantivy_search_seconds": tantivy_search,
         "tantivy_search_ratio": ours / tantivy_search,
         **pisa(texts, asked, k, repeats, ours),
+        **lucene(texts, asked, k, repeats, ours),
         "spread": [min(o / t for o, t in pairs), max(o / t for o, t in pairs)],
     }
     if as_json:

@@ -19,9 +19,11 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from spaniel import Qrels
 from spaniel_limit.free import Adam, InfoNce
 from spaniel_limit.graph import qrel_graph
 from spaniel_limit.patterns import all_sets, relevant_documents
+from spaniel_limit.ranking import Wanted
 
 TEMPERATURE, RATE = 0.1, 0.01
 
@@ -29,7 +31,7 @@ TEMPERATURE, RATE = 0.1, 0.01
 def ours(vectors: np.ndarray, sets: np.ndarray, n: int) -> Callable[[], float]:
     """Return a function that makes one update."""
     weights = vectors.copy()
-    loss, adam, gradient = InfoNce(sets, n, TEMPERATURE), Adam(weights, RATE), np.empty_like(weights)
+    loss, adam, gradient = InfoNce(Wanted.from_sets(sets), n, TEMPERATURE), Adam(weights, RATE), np.empty_like(weights)
     count = len(sets)
 
     def update() -> float:
@@ -110,11 +112,12 @@ def main(sizes: tuple[str, ...], updates: int, repeats: int, as_json: bool) -> N
         )
     relevant = relevant_documents("dense", 1000, 46, 2, np.random.default_rng(0)).tolist()
     qrels = {f"q{query}": {f"d{document}": 1 for document in line} for query, line in enumerate(relevant)}
-    found = qrel_graph(qrels)
+    judged = Qrels(qrels)
+    found = qrel_graph(judged)
     expected = graph_of_pairs(qrels)
     if abs(found.density - expected[0]) > 1e-9 or abs(found.strength - expected[1]) > 1e-9:
         raise click.ClickException(f"the graphs differ: {found} and {expected}")
-    pairs = [(seconds(lambda: qrel_graph(qrels)), seconds(lambda: graph_of_pairs(qrels))) for _ in range(repeats)]
+    pairs = [(seconds(lambda: qrel_graph(judged)), seconds(lambda: graph_of_pairs(qrels))) for _ in range(repeats)]
     result["graph"] = {
         "ours_ms": 1e3 * statistics.median(a for a, _ in pairs),
         "pairs_ms": 1e3 * statistics.median(b for _, b in pairs),

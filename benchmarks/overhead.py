@@ -4,7 +4,7 @@
 
 Each side opens nothing new: the index is built and opened before the clock starts. Single queries are run one after the
 other, each by the engine itself (for ``dense``: encoder and index) and by ``Context.run``. PyTerrier, where it is installed
-(pip install python-terrier pyterrier-pisa), runs a pipeline over its own engine beside that engine called directly.
+(pip install pyterrier pyterrier-pisa), runs a pipeline over its own engine beside that engine called directly.
 """
 
 from __future__ import annotations

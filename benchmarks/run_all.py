@@ -48,7 +48,7 @@ BENCHMARKS = {
     "corpus": Benchmark(
         "Two million documents", "Built, read by row and by id, iterated; peak memory.", (("corpus_scale.py",),)
     ),
-    "bm25": Benchmark("BM25", "Building and searching beside bm25s, tantivy and PISA.", (("bm25_peers.py",),)),
+    "bm25": Benchmark("BM25", "Building and searching beside bm25s, tantivy, PISA and Lucene.", (("bm25_peers.py",),)),
     "dense": Benchmark(
         "Dense search",
         "Exact search beside faiss, usearch, sentence-transformers and numpy; then graphs.",
