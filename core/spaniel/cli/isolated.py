@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from spaniel import leash
 from spaniel.cli.main import State
 from spaniel.data import OnError, read_run
 from spaniel.errors import UsageError
@@ -43,7 +43,7 @@ def run_isolated(
     check_judgments(measures, task.qrels)
     with tempfile.TemporaryDirectory(prefix="spaniel-isolated-") as folder:
         file = Path(folder) / "run.trec"
-        asked = [sys.executable, "-m", "spaniel", *(["--store", state.store] if state.store else [])]
+        asked = [*(["--store", state.store] if state.store else [])]
         for plugin in state.files:
             asked += ["--plugin", plugin]
         asked += ["run", str(pipeline.expression), data, "-o", str(file), "--json", "--on-error", on_error]
@@ -52,14 +52,19 @@ def run_isolated(
         asked += ["--batch-size", str(settings["batch_size"])] if settings["batch_size"] else []
         asked += ["--offline"] if settings["offline"] else []
         # Its bars are shown on a terminal; what it notes of the collection has been said here.
-        errors = None if sys.stderr.isatty() else subprocess.PIPE
-        done = subprocess.run(asked, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode:
-            ended = f" (killed by signal {-done.returncode})" if done.returncode < 0 else ""
-            click.echo((done.stderr or b"").decode(errors="replace"), err=True, nl=False)
+        said, cost_file = Path(folder) / "said", Path(folder) / "cost.json"
+        with said.open("wb") as errors, cost_file.open("wb") as output:
+            process = leash.start("spaniel", asked, stdout=output, stderr=None if sys.stderr.isatty() else errors)
+            try:
+                code = process.wait()
+            finally:
+                leash.end(process)
+        if code:
+            ended = f" (killed by signal {-code})" if code < 0 else ""
+            click.echo(said.read_text(encoding="utf-8", errors="replace"), err=True, nl=False)
             click.echo(f"Error: the process of `{pipeline.expression}` failed{ended}", err=True)
-            raise click.exceptions.Exit(done.returncode if done.returncode > 0 else 1)
+            raise click.exceptions.Exit(code if code > 0 else 1)
         run = read_run(file, task.queries, task.corpus)
-        cost = {name: float(value) for name, value in json.loads(done.stdout)["cost"].items()}
+        cost = {name: float(value) for name, value in json.loads(cost_file.read_bytes())["cost"].items()}
     evaluation = evaluate(run, task.queries, task.corpus, task.qrels, measures)
     return System(pipeline, run, evaluation, (), cost)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from spaniel.cli.checked import describe_checked, identity, plain_faults, show_checked
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table, table
 from spaniel.errors import UsageError
@@ -70,14 +71,19 @@ def show(state: State, name: str, as_json: bool) -> None:
     default=60.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="Seconds for each plugin; the process of one that takes longer is killed.",
+    help="Seconds for each plugin, and for each promise; the process of one that takes longer is killed.",
+)
+@click.option(
+    "--contract", is_flag=True, help="Hold every component to all promises of its kind, with its default options."
 )
 @json_option
 @click.pass_context
-def check(context: click.Context, names: Sequence[str], time_limit: float, as_json: bool) -> None:
-    """Import everything that plugins name, each in a process of its own, and hold it against the contract.
+def check(context: click.Context, names: Sequence[str], time_limit: float, contract: bool, as_json: bool) -> None:
+    """Import everything that plugins name, each in a process of its own, and hold it against the rules for plugins.
 
-    Without a NAME, all plugins that are not switched off. The exit code is 1 where a plugin has a fault.
+    Without a NAME, all plugins that are not switched off. What the components do is checked with --contract, which
+    makes and runs them; without it, a plugin without faults is said to load. The exit code is 1 where a plugin has a
+    fault or breaks a promise.
     """
     from spaniel.plugins.check import check as examine
     from spaniel.plugins.discovery import file_plugin
@@ -86,34 +92,13 @@ def check(context: click.Context, names: Sequence[str], time_limit: float, as_js
     files = context.obj.files
     every = [*find_entry_points(), *map(file_plugin, files)]
     off = switched_off(every)
-    checked = examine(_named(every, names) if names else [f for f in every if f not in off], time_limit, files)
+    chosen = _named(every, names) if names else [f for f in every if f not in off]
+    checked = examine(chosen, time_limit, files, contract)
     if as_json:
-        print_json(
-            [
-                {
-                    **_identity(one.found),
-                    "ok": not one.faults,
-                    "seconds": one.seconds,
-                    "components": list(one.components),
-                    "faults": _plain(one.faults),
-                    "notes": list(one.notes),
-                }
-                for one in checked
-            ]
-        )
+        print_json([describe_checked(one, contract) for one in checked])
     else:
-        seconds = ["-" if one.seconds is None else f"{one.seconds * 1000:.0f} ms" for one in checked]
-        rows = [
-            (one.found.name, one.found.distribution, one.found.version, "fault" if one.faults else "ok", took)
-            for one, took in zip(checked, seconds, strict=True)
-        ]
-        lines = table([("plugin", "distribution", "version", "result", "import"), *rows])
-        click.echo(lines[0])
-        for line, one in zip(lines[1:], checked, strict=True):
-            click.echo(line)
-            for text in (*(f"{fault.stage}: {fault.reason}" for fault in one.faults), *one.notes):
-                click.echo(f"    {text}")
-    if any(one.faults for one in checked):
+        show_checked(checked, contract)
+    if not all(one.is_ok for one in checked):
         context.exit(1)
 
 
@@ -243,17 +228,9 @@ def _offers(status: PluginStatus) -> str:
     return ", ".join(f"{count} {what}{'s' if count > 1 else ''}" for what, count in counts.items() if count) or "-"
 
 
-def _identity(found: Found) -> dict[str, Any]:
-    return {"name": found.name, "distribution": found.distribution, "version": found.version}
-
-
-def _plain(faults: Iterable[Fault]) -> list[dict[str, str]]:
-    return [{"stage": f.stage, "reason": f.reason, "traceback": f.traceback} for f in faults]
-
-
 def _describe(status: PluginStatus, faults: Sequence[Fault]) -> dict[str, Any]:
     return {
-        **_identity(status.found),
+        **identity(status.found),
         "entry_point": status.found.value,
         "state": _state(status, faults),
         "seconds": status.seconds,
@@ -261,7 +238,7 @@ def _describe(status: PluginStatus, faults: Sequence[Fault]) -> dict[str, Any]:
         "kinds": [kind.name for kind in status.kinds],
         "commands": [command.name for command in status.commands],
         "experiments": [experiment.slug for experiment in status.experiments],
-        "faults": _plain(faults),
+        "faults": plain_faults(faults),
     }
 
 

@@ -78,6 +78,10 @@ class Case:
         return collection()
 
 
+class Lacking(AssertionError):
+    """A promise cannot be checked with what the case was given: the message says what is lacking."""
+
+
 def expect(condition: bool, message: str) -> None:
     """Raise where a promise is not kept.
 

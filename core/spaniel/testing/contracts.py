@@ -7,8 +7,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from spaniel.errors import UsageError
 from spaniel.testing.case import Case
 
@@ -51,6 +49,8 @@ def contract(
     Raises:
         UsageError: the component is not written as ``kind/name``, or ``without`` names no promise.
     """
+    import pytest  # the promises can be checked without it
+
     kind, slash, _ = component.partition("/")
     if not slash:
         raise UsageError(f"contract({component!r}): write kind and name, as in 'rerank/overlap'")

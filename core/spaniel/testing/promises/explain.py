@@ -12,7 +12,7 @@ from spaniel.errors import UsageError
 from spaniel.explain import PIPELINE, can_explain, explain_target
 from spaniel.explanation import Contribution, Explanation
 from spaniel.pipeline import Bound, Pipeline
-from spaniel.testing.case import Case, expect, expect_close
+from spaniel.testing.case import Case, Lacking, expect, expect_close
 from spaniel.testing.promises.rerank import input_run
 
 
@@ -29,7 +29,7 @@ def explained(case: Case) -> Explained:
     """Explain the scores of the best documents of the first query.
 
     Raises:
-        AssertionError: nothing that it explains is installed.
+        Lacking: nothing that it explains is installed.
     """
     context, corpus = case.context(), case.plain.corpus()
     target = _target(case, context)
@@ -58,8 +58,9 @@ def explained(case: Case) -> Explained:
 def _target(case: Case, context: Context) -> Bound | Pipeline:
     takes = case.registered.component.takes
     if PIPELINE in takes:
-        expect(case.target is not None, "the component explains pipelines; give contract(…, target=…)")
-        return context.pipeline(case.target or "")
+        if case.target is None:
+            raise Lacking("the component explains pipelines; give contract(…, target=…)")
+        return context.pipeline(case.target)
     for taken in takes:
         kind, _, name = taken.partition("/")
         if case.target is None and not case.registry.has(kind, name):
@@ -72,7 +73,7 @@ def _target(case: Case, context: Context) -> Bound | Pipeline:
         if can_explain(context, case.registered, bound):
             return bound
     what = case.target or "any of it without options; give contract(…, target=…)"
-    raise AssertionError(f"the component explains {', '.join(takes) or 'nothing'}; there is no way to make {what}")
+    raise Lacking(f"the component explains {', '.join(takes) or 'nothing'}; there is no way to make {what}")
 
 
 def explains_every_document(case: Case) -> None:

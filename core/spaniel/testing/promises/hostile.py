@@ -19,6 +19,7 @@ from spaniel.context import Context
 from spaniel.data import Run
 from spaniel.errors import ArtifactError
 from spaniel.indexing import index_need, open_index
+from spaniel.leash import end, start
 from spaniel.store import Artifact
 from spaniel.store.artifact import MANIFEST, FileEntry, render_manifest
 from spaniel.store.digests import digest_bytes
@@ -44,12 +45,18 @@ def hostile_contents_are_found(case: Case) -> None:
         return
     told = {"component": f"{case.kind}/{case.expression.name}", "options": dict(case.expression.options)}
     said = json.dumps({**told, "folder": str(case.folder / "hostile")}, default=str)
-    command = [sys.executable, "-P", "-m", "spaniel.testing.promises.hostile", said]
-    try:
-        ran = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, timeout=_PATIENCE)
-    except subprocess.TimeoutExpired as error:
-        raise AssertionError(f"it never ends: {_last(error.stdout)}") from error
-    expect(ran.returncode == 0, f"the process ended with {ran.returncode} at {_last(ran.stdout)}\n{ran.stderr[-3000:]}")
+    case.folder.mkdir(parents=True, exist_ok=True)
+    output, errors = case.folder / "output", case.folder / "errors"
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = start("spaniel.testing.promises.hostile", [said], stdout=out, stderr=err)
+        try:
+            code = process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"it never ends: {_last(output)}") from error
+        finally:
+            end(process)
+    trace = errors.read_text(encoding="utf-8", errors="replace")[-3000:]
+    expect(code == 0, f"the process ended with {code} at {_last(output)}\n{trace}")
 
 
 def try_alterations(case: Case) -> Iterator[str]:
@@ -136,8 +143,8 @@ def _is_true(found: Run, everything: Run, k: int, size: int) -> bool:
     return True
 
 
-def _last(said: str | bytes | None) -> str:
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said or ""
+def _last(output: Path) -> str:
+    text = output.read_text(encoding="utf-8", errors="replace")
     return next(iter(text.strip().splitlines()[-1:]), "its start").replace("\t", ": ")
 
 

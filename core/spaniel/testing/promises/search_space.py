@@ -14,7 +14,7 @@ from spaniel.errors import UsageError
 from spaniel.protocols import Coordinates
 from spaniel.store import canonical_json, digest_bytes
 from spaniel.testing.bits import Bits
-from spaniel.testing.case import Case, expect
+from spaniel.testing.case import Case, Lacking, expect
 
 _MANY = 100
 
@@ -29,7 +29,8 @@ def _space(case: Case, context: Context) -> Any:
         return case.make(context)
     if case.space is not None:
         return context.create("search_space", case.space)
-    expect(_role(case) == "strategy", "a proxy scores candidates of some space: give contract(…, space=…)")
+    if _role(case) != "strategy":
+        raise Lacking("a proxy scores candidates of some space: give contract(…, space=…)")
     return Bits(12)
 
 
