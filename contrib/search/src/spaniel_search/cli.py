@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 from spaniel import UsageError
-from spaniel.cli.common import check_output, on_error_option, running, running_options
+from spaniel.cli.common import F, check_output, on_error_option, running, running_options
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data import OnError
 from spaniel.data.files import write_text
 from spaniel.evaluation import cost_line
 
-from spaniel_search.budget import parse_budget
+from spaniel_search.budget import parse_budget, parse_limit
 from spaniel_search.exploring import Exploration, Explored, remove_losers
 from spaniel_search.exploring import explore as explore_pipelines
 from spaniel_search.finding import Found
 from spaniel_search.pipelines.objective import KEPT
-from spaniel_search.searching import Plan
+from spaniel_search.searching import Plan, Result
 
 _SHOWN = 8
 processes_option = click.option(
@@ -31,6 +32,23 @@ processes_option = click.option(
     show_default=True,
     help="Processes that score candidates; the result does not depend on it.",
 )
+
+
+def _limit(context: click.Context, parameter: click.Parameter, text: str) -> float | None:
+    return parse_limit(text)
+
+
+def timeout_option(default: str) -> Callable[[F], F]:
+    """Return the option of the time limit of a candidate."""
+    return click.option(
+        "--trial-timeout",
+        "timeout",
+        default=default,
+        show_default=True,
+        metavar="TIME",
+        callback=_limit,
+        help="Time of a candidate, after which it has failed: 90, 10min, 2h; none: no limit, and no process of its own.",
+    )
 
 
 @click.command()
@@ -57,6 +75,7 @@ processes_option = click.option(
 @click.option("--report-split", default=None, help="Split to report on; by default test, else the other half.")
 @click.option("--batch", type=click.IntRange(1), default=4, show_default=True, help="Candidates scored at a time.")
 @processes_option
+@timeout_option("1h")
 @click.option(
     "--digits", type=click.IntRange(1, 15), default=3, show_default=True, help="Significant digits of real numbers."
 )
@@ -78,6 +97,7 @@ def explore(
     report_split: str | None,
     batch: int,
     processes: int,
+    timeout: float | None,
     digits: int,
     keep_indexes: bool,
     report: Path | None,
@@ -106,7 +126,7 @@ def explore(
         processes,
         digits,
         on_error,
-        tuple(state.files),
+        timeout,
     )
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {report.absolute().parent} to write {report.name} into")
@@ -119,7 +139,12 @@ def explore(
         result = found.result
         told = {
             **result.facts,
-            "best": {"expression": found.expression, "score": result.best.score, "candidate": result.best.candidate},
+            "best": {
+                "expression": found.expression,
+                "score": result.best.score,
+                "effort": result.best.effort,
+                "candidate": result.best.candidate,
+            },
             "tried": result.tried,
             "failed": result.failed,
             "ended": result.ended,
@@ -146,24 +171,38 @@ def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> No
     if tuned["half"]:
         click.echo("  (one split with judgments, halved by a seeded hash of the queries)")
     click.echo()
-    beginning = held["beginning"]
-    for title, line, score in (("best", held["best"], result.best.score), ("beginning", beginning, beginning["tuned"])):
-        low, high = line["interval"]
+    share = "" if held["effort"] >= 1 else f" (on {held['effort']:.0%} of the queries)"
+    for title in ("best", "beginning"):
+        line = held[title]
         click.echo(f"{title:<10} {click.style(line['expression'], bold=title == 'best')}")
-        before = "–" if score is None else f"{score:.4f}"
-        click.echo(f"           {measure}: tuned on {before}, held out {line['score']:.4f} ({low:.3f} to {high:.3f})")
+        if "error" in line:
+            click.echo(f"           failed: {line['error']}")
+            continue
+        low, high = line["interval"]
+        on = f"tuned on {line['tuned']:.4f}{share}, held out {line['score']:.4f} ({low:.3f} to {high:.3f})"
+        click.echo(f"           {measure}: {on}")
         click.echo(f"           {cost_line(line['cost'])}")
     click.echo()
-    click.echo(
-        f"held out, the best differs by {held['difference']:+.4f} (p = {held['p_value']:.3f}, paired randomisation)"
-    )
-    failed = f", {result.failed} failed" if result.failed else ""
+    if held["difference"] is not None:
+        chance = f"(p = {held['p_value']:.3f}, paired randomisation)"
+        click.echo(f"held out, the best differs by {held['difference']:+.4f} {chance}")
+    if held["spent"]["model_calls"] or held["spent"]["tokens"]:
+        spent = f"{held['spent']['model_calls']:,g} model calls and {held['spent']['tokens']:,g} tokens"
+        click.echo(f"these figures took {spent}, beside the budget")
+    failed = _failures(result)
     click.echo(f"{result.tried} configurations tried{failed}; {result.ended}")
     if removed[0]:
         click.echo(f"removed {removed[0]} artifacts that only the others needed ({human_bytes(removed[1])})")
     click.echo(f"trials and plots are in {found.artifact.path}")
     if report is not None:
         click.echo(f"wrote {report}")
+
+
+def _failures(result: Result) -> str:
+    first = next((trial for trial in result.trials if trial.score is None), None)
+    if first is None:
+        return ""
+    return f", {result.failed} failed (the first: {first.error.strip().partition(chr(10))[0]})"
 
 
 @click.command()
@@ -175,10 +214,11 @@ def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> No
     multiple=True,
     default=("200",),
     show_default=True,
-    help="What may be spent: 200, 10min; repeatable.",
+    help="What may be spent: 200, 10min, 5000calls; repeatable.",
 )
 @click.option("--batch", type=click.IntRange(1), default=10, show_default=True, help="Candidates scored at a time.")
 @processes_option
+@timeout_option("10min")
 @click.option(
     "-o", "--output", "out", type=click.Path(dir_okay=False, path_type=Path), help="File to write the candidate to."
 )
@@ -194,6 +234,7 @@ def walk(
     budget: tuple[str, ...],
     batch: int,
     processes: int,
+    timeout: float | None,
     out: Path | None,
     as_json: bool,
     **settings: Any,
@@ -208,7 +249,7 @@ def walk(
     from spaniel_search.finding import find
 
     check_output(out)
-    plan = Plan(space, strategy, parse_budget(budget), batch, processes)
+    plan = Plan(space, strategy, parse_budget(budget), batch, processes, timeout=timeout)
     with running(state, **settings) as context:
         found = find(context, plan, proxy)
     if out is not None:
@@ -231,7 +272,7 @@ def _print_walk(found: Found) -> None:
     rows = [[str(one.number), str(one.scored), str(one.repeated), f"{one.best:,.6g}"] for one in shown]
     print_table(["generation", "scored", "repeated", "best so far"], rows)
     click.echo(f"\nbest  {json.dumps(found.candidate, ensure_ascii=False)}")
-    failed = f", {found.result.failed} failed" if found.result.failed else ""
+    failed = _failures(found.result)
     click.echo(f"{found.result.tried} candidates tried{failed}; {found.result.ended}")
     if not found.sizes:
         return

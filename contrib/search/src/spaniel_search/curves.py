@@ -28,7 +28,7 @@ def steps_of(result: Result) -> list[Step]:
     for trial in result.trials:
         if trial.repeated:
             continue
-        spent += trial.effort
+        spent += 0.0 if trial.final else trial.effort
         if trial.score is not None and trial.effort >= most - 1e-9:
             best = trial.score if best is None else max(best, trial.score)
         made.append(Step(trial, spent, best))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ class Exploration:
         processes: how many processes score.
         digits: significant digits of real numbers.
         on_error: what malformed input in a folder does.
-        files: one-file plugins.
+        timeout: seconds that a candidate may take; see :class:`spaniel_search.searching.Plan`.
     """
 
     expression: str
@@ -53,7 +52,7 @@ class Exploration:
     processes: int = 1
     digits: int = 3
     on_error: OnError = "fail"
-    files: tuple[str, ...] = field(default=())
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,8 @@ class Explored:
 def explore(context: Context, wanted: Exploration) -> Explored:
     """Fill the holes of a pipeline with what works best on the queries that are tuned on, and report on others.
 
-    The walk begins at the default of every hole, so that what it finds is at least as good on the queries that it sees.
+    The walk begins at the default of every hole, and both that and the best are scored on all queries that are tuned on at
+    the end, so that what it finds is at least as good there.
     The result is an artifact; one that was stopped goes on, and one that is there is read.
 
     Raises:
@@ -89,9 +89,9 @@ def explore(context: Context, wanted: Exploration) -> Explored:
     parts = choose_parts(dataset, wanted.tune, wanted.report)
     tuned, held_out = (open_part(context, dataset, part, context.seed) for part in parts)
     check_apart(tuned, held_out)
-    objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error, wanted.files)
+    objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error)
     first = objective.space.first()
-    plan = Plan(space, strategy, wanted.budget, wanted.batch, wanted.processes, (first,))
+    plan = Plan(space, strategy, wanted.budget, wanted.batch, wanted.processes, (first,), timeout=wanted.timeout)
     facts = {
         "expression": wanted.expression,
         "measure": measure,
@@ -142,16 +142,20 @@ def _described(task: Task, part: Part) -> dict[str, Any]:
 def _report(
     context: Context, objective: PipelineObjective, result: Result, first: Any, task: Task, measure: str
 ) -> dict[str, Any]:
-    """Return what the best candidate, and the one to begin with, do on the queries that nothing was tuned on."""
-    best = objective.pipeline(result.best.candidate)
-    beginning = objective.pipeline(first)
-    systems = [run_system(context, pipeline, task, [measure]) for pipeline in (best, beginning)]
+    """Return what the best candidate, and the one to begin with, do on the queries that nothing was tuned on.
+
+    Where the one to begin with failed, it is not run again, and has its reason in place of figures.
+    """
+    effort = result.best.effort
+    tuned = next((t for t in result.trials if t.candidate == first and t.effort == effort and not t.repeated), None)
+    candidates = [result.best.candidate] + ([first] if tuned is not None and tuned.score is not None else [])
+    pipelines = [objective.pipeline(candidate) for candidate in candidates]
+    systems = [run_system(context, pipeline, task, [measure]) for pipeline in pipelines]
     evaluations: list[Evaluation] = [system.evaluation for system in systems if system.evaluation is not None]
     values = np.stack([evaluation.values(measure) for evaluation in evaluations])
     intervals = bootstrap_intervals(values, context.seed)
-    p_value = float(randomisation_tests(values[:1] - values[1:], context.seed)[0])
 
-    def told(at: int) -> Mapping[str, Any]:
+    def told(at: int) -> dict[str, Any]:
         system = systems[at]
         return {
             "expression": str(system.pipeline.expression),
@@ -160,16 +164,20 @@ def _report(
             "cost": dict(system.cost),
         }
 
-    needed = [n.recipe.address for pipeline in (best, beginning) for n in needs(context, pipeline, task.corpus.need)]
-    difference = float((values[0] - values[1]).mean())
-    tuned = next((t.score for t in result.trials if t.candidate == first), None)
-    return {
-        "best": told(0),
-        "beginning": {**told(1), "tuned": tuned},
-        "difference": difference,
-        "p_value": p_value,
-        "needed": needed,
-    }
+    found: dict[str, Any] = {"effort": effort, "best": {**told(0), "tuned": result.best.score}}
+    if len(systems) > 1:
+        assert tuned is not None
+        found["beginning"] = {**told(1), "tuned": tuned.score}
+        found["difference"] = float((values[0] - values[1]).mean())
+        found["p_value"] = float(randomisation_tests(values[:1] - values[1:], context.seed)[0])
+    else:
+        error = tuned.error if tuned is not None else "it was not scored"
+        found["beginning"] = {"expression": str(objective.space.build(first, context.seed)), "error": error}
+        found["difference"] = found["p_value"] = None
+    extra = [*(trial.cost for trial in result.trials if trial.final), *(system.cost for system in systems)]
+    found["spent"] = {name: sum(cost.get(name, 0.0) for cost in extra) for name in ("model_calls", "tokens")}
+    found["needed"] = [n.recipe.address for p in pipelines for n in needs(context, p, task.corpus.need)]
+    return found
 
 
 def default_strategy(holes: int) -> str:

@@ -78,6 +78,8 @@ class Found:
             "score": self.score,
             "sizes": dict(self.sizes),
             "tried": self.result.tried,
+            "failed": self.result.failed,
+            "spent": dict(self.result.spent),
             "ended": self.result.ended,
             "agreements": {name: vars(one) for name, one in self.agreements.items()},
             "generations": [vars(one) for one in self.generations],

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from spaniel import Context, PluginError, UsageError
+from spaniel import Context
 from spaniel.protocols import Proxy, SearchSpace
 from spaniel.store import canonical_json, digest_bytes
 
 from spaniel_search.candidates import digest
 from spaniel_search.proxies import sign
+from spaniel_search.sessions import files_digest, open_session, settings_of
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class Outcome:
 
     Attributes:
         score: higher is better.
-        cost: by name: ``"model calls"``, ``"tokens"``, ``"ms_per_query"`` …
+        cost: by name: ``"model_calls"``, ``"tokens"``, ``"ms_per_query"`` …
         detail: what else is worth keeping, as JSON.
     """
 
@@ -32,7 +31,15 @@ class Outcome:
 
 
 class Objective(Protocol):
-    """Scores candidates; the same candidate and effort always score the same."""
+    """Scores candidates; the same candidate and effort always score the same.
+
+    Attributes:
+        staged: whether a share of the full effort costs that share; otherwise every score is one at full effort.
+        context: the session that it counts model calls in; budgets of calls and tokens stop a candidate through it.
+    """
+
+    staged: bool
+    context: Context
 
     @property
     def identity(self) -> str:
@@ -54,7 +61,12 @@ class Objective(Protocol):
 
 
 class ProxyObjective:
-    """The score of a proxy, so that strategies can search for what a proxy likes best."""
+    """The score of a proxy, so that strategies can search for what a proxy likes best.
+
+    A proxy knows no less than the full effort. Each score tells its cost: the model calls and tokens that the proxy counts.
+    """
+
+    staged = False
 
     def __init__(self, context: Context, space: str, proxy: str) -> None:
         self.context = context
@@ -65,44 +77,29 @@ class ProxyObjective:
     @property
     def identity(self) -> str:
         bound = [self.context.bind("search_space", name).description for name in self.names]
-        return digest_bytes(canonical_json([*bound, getattr(self.proxy, "data", "")]))
+        return digest_bytes(canonical_json([*bound, getattr(self.proxy, "data", ""), *files_digest(self.context)]))
 
     @property
     def recipe(self) -> tuple[str, dict[str, Any]]:
-        context = self.context
-        settings = {"store": str(context.store.root), "seed": context.seed, "device": context.device}
-        return "spaniel_search.objectives:make_proxy", {**settings, "space": self.names[0], "proxy": self.names[1]}
+        settings = settings_of(self.context)
+        return "spaniel_search.objectives:make_proxy", {
+            "settings": settings,
+            "space": self.names[0],
+            "proxy": self.names[1],
+        }
 
     def key(self, candidate: Any) -> str:
         return digest(self.space, candidate)
 
     def score(self, candidate: Any, effort: float) -> Outcome:
         """Return the proxy's score, with its sign turned where less is better; the effort changes nothing."""
-        return Outcome(sign(self.proxy) * float(self.proxy.score(self.space, candidate, self.context.seed)))
+        with self.context.stage(f"score by {self.names[1]}") as stage:
+            score = sign(self.proxy) * float(self.proxy.score(self.space, candidate, self.context.seed))
+        counted = stage.cost
+        tokens = sum(amount for name, amount in counted.items() if name.endswith("tokens"))
+        return Outcome(score, {"model_calls": counted.get("model calls", 0.0), "tokens": tokens})
 
 
-def make_proxy(store: str, seed: int, device: str, space: str, proxy: str) -> ProxyObjective:
+def make_proxy(settings: dict[str, Any], space: str, proxy: str) -> ProxyObjective:
     """Make a :class:`ProxyObjective` in a worker process."""
-    return ProxyObjective(Context(store, seed=seed, device=device), space, proxy)
-
-
-def evaluate(objective: Objective, candidate: Any, effort: float) -> dict[str, Any]:
-    """Return what a candidate scored as JSON; where the candidate is at fault, ``score`` is ``None`` and ``error`` says why.
-
-    Raises:
-        ArtifactError: something on disk is damaged, or the disk is full; that is no fault of the candidate's.
-    """
-    started = time.perf_counter()
-    try:
-        outcome = objective.score(candidate, effort)
-        found: dict[str, Any] = {
-            "score": float(outcome.score),
-            "cost": {name: float(value) for name, value in outcome.cost.items()},
-            "detail": dict(outcome.detail),
-            "error": "",
-        }
-        if not math.isfinite(found["score"]):
-            found.update(error=f"its score is {found['score']}", score=None)
-    except (UsageError, PluginError) as error:
-        found = {"score": None, "cost": {}, "detail": {}, "error": str(error)}
-    return {**found, "seconds": time.perf_counter() - started}
+    return ProxyObjective(open_session(settings), space, proxy)

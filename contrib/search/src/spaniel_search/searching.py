@@ -12,11 +12,10 @@ from spaniel import Context, UsageError
 from spaniel.store import Artifact, Draft, Need, Recipe
 
 from spaniel_search.config import Budget
-from spaniel_search.evaluations import Evaluations
 from spaniel_search.objectives import Objective
 from spaniel_search.pool import Pool
 from spaniel_search.trials import Trial, best_of
-from spaniel_search.walk import JOURNAL, STATE, Walk
+from spaniel_search.walk import Walk
 
 TRIALS, RESULT = "trials.jsonl", "result.json"
 CACHE = "evaluations.sqlite"
@@ -33,6 +32,9 @@ class Plan:
         batch: candidates scored between two tellings.
         processes: how many processes score; they change nothing but the time.
         seeds: candidates to begin with.
+        timeout: seconds that a candidate may take, each in a worker process that is killed where it takes longer; a
+            candidate that fails, dies or takes too long is a trial that failed. ``None``: no limit, and one process is
+            the walk's own.
         number: of this walk among several of one plan, whose random streams differ while candidates score the same.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     processes: int = 1
     seeds: tuple[Any, ...] = ()
     number: int = 0
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,13 @@ class Result:
 
     @property
     def tried(self) -> int:
-        """How many configurations were scored, failed ones included, repeated ones not."""
-        return sum(not trial.repeated for trial in self.trials)
+        """How many configurations were scored, failed ones included, each once, at however many efforts."""
+        return len({trial.digest for trial in self.trials})
 
     @property
     def failed(self) -> int:
-        """How many of those failed."""
-        return sum(trial.score is None for trial in self.trials if not trial.repeated)
+        """How many of those failed, at whatever effort."""
+        return len({trial.digest for trial in self.trials if trial.score is None})
 
 
 Finish = Callable[[Result, Draft], None]
@@ -120,7 +123,8 @@ def search_need(
         version=strategy.registered.version,
         config=about
         | {"budget": budget, "batch": plan.batch, "seeds": list(plan.seeds), "facts": told}
-        | ({"number": plan.number} if plan.number else {}),
+        | ({"number": plan.number} if plan.number else {})
+        | ({"timeout": plan.timeout} if plan.timeout is not None else {}),
         seed=context.seed,
     )
 
@@ -130,28 +134,31 @@ def search_need(
         # Files written aside by a process that was killed before it could rename them.
         for left in draft.path.glob(".*.*"):
             left.unlink()
-        evaluations = Evaluations(context.store.root / CACHE)
-        with Pool(objective, plan.processes) as pool, closing(evaluations):
+        with Pool(objective, context.store.root / CACHE, plan.processes, plan.timeout, context.seed) as pool:
             walk = Walk(
                 maker,
                 walker,
                 pool,
-                evaluations,
                 plan.budget,
                 draft.path,
                 rng=context.rng("walk", str(strategy.expression), *numbered),
-                seed=context.seed,
                 batch=plan.batch,
                 seeds=plan.seeds,
             )
-            ended = walk.run(advance)
+            with closing(walk.failures):
+                ended = walk.run(advance)
+                walk.complete(plan.seeds[:1])
         result = Result(
             tuple(walk.trials), ended, dict(walk.spent), told | {"space": plan.space, "strategy": plan.strategy}
         )
-        _ = result.best  # where every candidate failed, nothing is published
+        if best_of(walk.trials) is None:
+            # Nothing is published; what made all of them fail may be mended, and then they are tried again.
+            walk.forget()
+        _ = result.best
         if finish is not None:
             finish(result, draft)
         write_result(result, draft)
+        walk.forget()
 
     return Need(recipe, build)
 
@@ -162,7 +169,7 @@ def search(context: Context, plan: Plan, objective: Objective) -> Result:
 
 
 def write_result(result: Result, draft: Draft) -> None:
-    """Write trials and facts into a draft, and take the walk's own files out of it."""
+    """Write trials and facts into a draft."""
     draft.file(TRIALS).write_text("".join(trial.to_line() for trial in result.trials), encoding="utf-8")
     told = {
         "ended": result.ended,
@@ -174,9 +181,6 @@ def write_result(result: Result, draft: Draft) -> None:
     }
     draft.file(RESULT).write_text(json.dumps(told, ensure_ascii=False, indent=2, allow_nan=False), encoding="utf-8")
     draft.info.update(tried=result.tried, best=result.best.score)
-    # The state goes first: without it the journal counts for nothing.
-    for name in (STATE, JOURNAL):
-        (draft.path / name).unlink(missing_ok=True)
 
 
 def read_result(artifact: Artifact) -> Result:

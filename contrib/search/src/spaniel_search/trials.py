@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ class Trial:
         detail: what the objective says of it.
         error: why it failed.
         repeated: whether it had been scored in this walk already, so that it cost nothing.
+        final: whether it was scored for the report, at the end and beside the budget.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Trial:
     detail: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     repeated: bool = False
+    final: bool = False
 
     def to_line(self) -> str:
         """Return the trial as a line of JSON."""
@@ -63,16 +65,19 @@ def nothing_spent() -> dict[str, float]:
 
 
 def spend(spent: dict[str, float], trial: Trial) -> None:
-    """Add what a trial used to each part of a budget; one that was repeated used nothing."""
-    if trial.repeated:
+    """Add what a trial used to each part of a budget; one that was repeated, or is no part of the walk, used nothing.
+
+    A score that told no model call is one call itself, so that calls bound every walk.
+    """
+    if trial.repeated or trial.final:
         return
     spent["candidates"] += trial.effort
     spent["seconds"] += trial.seconds
-    spent["calls"] += trial.cost.get("model_calls", 0.0)
+    spent["calls"] += max(1.0, trial.cost.get("model_calls", 0.0))
     spent["tokens"] += trial.cost.get("tokens", 0.0)
 
 
-def used_up(budget: Budget, spent: dict[str, float]) -> str:
+def used_up(budget: Budget, spent: Mapping[str, float]) -> str:
     """Return what of a budget is used up, in words; empty while nothing is."""
     for name, most in budget.model_dump().items():
         if most is not None and spent[name] >= most - 1e-9:

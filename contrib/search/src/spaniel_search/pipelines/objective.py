@@ -10,13 +10,13 @@ from spaniel.collections import find_dataset
 from spaniel.data import OnError
 from spaniel.pipeline import Pipeline
 from spaniel.pipeline.run import needs
-from spaniel.plugins import load_registry
 from spaniel.store import canonical_json, digest_bytes
 from spaniel.system import Task, run_system
 
 from spaniel_search.objectives import Outcome
 from spaniel_search.parts import Half, Part, open_part, share
 from spaniel_search.pipelines.space import Pipelines
+from spaniel_search.sessions import files_digest, open_session, settings_of
 
 KEPT = 64
 """Results, objects and opened indexes that a session of an exploration keeps, each: stages that many candidates begin
@@ -33,8 +33,9 @@ class PipelineObjective:
         part: the queries.
         measure: name of the measure; higher is better.
         on_error: what malformed input in a folder does.
-        files: one-file plugins, for worker processes.
     """
+
+    staged = True
 
     def __init__(
         self,
@@ -44,16 +45,9 @@ class PipelineObjective:
         part: Part,
         measure: str,
         on_error: OnError = "fail",
-        files: tuple[str, ...] = (),
     ) -> None:
         self.context, self.part, self.measure = context, part, measure
-        self.told: dict[str, Any] = {
-            "space": space,
-            "data": data,
-            "measure": measure,
-            "on_error": on_error,
-            "files": list(files),
-        }
+        self.told: dict[str, Any] = {"space": space, "data": data, "measure": measure, "on_error": on_error}
         self.space: Pipelines = context.create("search_space", space)
         self._shares: dict[float, Task] = {}
 
@@ -65,14 +59,7 @@ class PipelineObjective:
 
     @property
     def recipe(self) -> tuple[str, dict[str, Any]]:
-        context = self.context
-        settings = {
-            "store": str(context.store.root),
-            "device": context.device,
-            "seed": context.seed,
-            "batch_size": context.batch_size,
-            "offline": context.offline,
-        }
+        settings = settings_of(self.context)
         part = {"split": self.part.split, "half": self.part.half, "without": self.part.without}
         return "spaniel_search.pipelines.objective:make", {"settings": settings, **part, **self.told}
 
@@ -80,7 +67,8 @@ class PipelineObjective:
     def identity(self) -> str:
         task = self.task
         assert task.qrels is not None
-        parts = [self.measure, task.corpus.need.recipe.address, task.queries.digest, task.qrels.digest]
+        data = [task.corpus.need.recipe.address, task.queries.digest, task.qrels.digest]
+        parts = [self.measure, *data, *files_digest(self.context)]
         return digest_bytes(canonical_json(parts))
 
     def key(self, candidate: Any) -> str:
@@ -119,11 +107,10 @@ def make(
     data: str,
     measure: str,
     on_error: OnError,
-    files: list[str],
 ) -> PipelineObjective:
     """Make the objective in a worker process."""
-    context = Context(**settings, registry=load_registry(files=tuple(files)), keep=KEPT)
-    return PipelineObjective(context, space, data, Part(split, half, without), measure, on_error, tuple(files))
+    context = open_session(settings)
+    return PipelineObjective(context, space, data, Part(split, half, without), measure, on_error)
 
 
 def space_of(text: str, digits: int = 3) -> str:
