@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from spaniel.cli.main import main
 from spaniel.data import Corpus, Document, FilesDataset, FolderDataset, open_folder
+from spaniel.data.texts import html
 from spaniel.data.texts.decoding import NoTextError, decode
 from spaniel.data.texts.html import read_html
 from spaniel.data.texts.passages import cut
@@ -215,8 +217,37 @@ def test_hostile_html() -> None:
     for data in (b"<div>" * 100_000 + b"x", b"<!--" * 100_000, b"<a " * 100_000, b"", b"<p>\x80\x81"):
         read_html(data, None)
     entity = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><p>&a;</p>'
-    assert "&a;" in read_html(entity, None)[1]
-    assert read_html(b"<div>" * 1000 + b"deep", None)[1] == "deep"
+    assert "&a;" in read_html(entity, None).text
+    assert read_html(b"<div>" * 1000 + b"deep", None).text == "deep"
+    assert read_html(b"<p>a\n<p><font>x" * 5000, None).nested_at > 100
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("<p>one <b>tw</b>o</p>three<br>four<ul><li>a<li>b</ul>", "one two\n\nthree\nfour\n\na\nb"),
+        ("a<script>x</script>b<nav>y</nav>c<style>z</style>", "a b c"),
+        ("<table><tr><td>a<td>b<tr><td>c</table>", "a b\nc"),
+        ("<p title='x>y <b>'>1 &lt; 2 &amp;amp; &nbsp;3 &gt; 0</p>", "1 < 2 &amp; 3 > 0"),
+        ("<x-note>a</x-note><o:p>b</o:p>", "a\n\nb"),
+        ("<div>a<span>b</span><div>c</div>d</div>", "ab\n\nc\n\nd"),
+    ],
+)
+def test_what_a_reader_sees_of_a_page(source: str, text: str) -> None:
+    assert read_html(source.encode(), None).text == text
+
+
+def test_large_pages_take_linear_time() -> None:
+    for block in (b"<p>x <b>y</b></p>", b"<b>x</b> y ", b"<div>a<script>b</script>c</div>"):
+        started = time.thread_time()
+        assert len(read_html(block * 100_000, None).text) >= 300_000
+        assert time.thread_time() - started < 10
+
+
+def test_a_page_that_takes_too_long_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(html, "SECONDS", 0.0)
+    with pytest.raises(NoTextError, match="takes longer than 0 s"):
+        read_html(b"<p>x" * 1000, None)
 
 
 def test_encodings() -> None:

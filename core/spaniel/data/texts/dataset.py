@@ -21,7 +21,7 @@ from spaniel.data.texts.walking import KEPT, File, PassedOver, as_id, read_bytes
 from spaniel.errors import UsageError
 from spaniel.store import Need, Store, canonical_json, default_root, digest_bytes
 
-READER = "1"
+READER = "2"
 """Version of the readers; part of every corpus that they read."""
 LARGEST = 32
 """MiB of a file; a larger one is passed over."""

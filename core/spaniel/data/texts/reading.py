@@ -90,8 +90,10 @@ def _front_matter(text: str) -> tuple[int, dict[str, Any]]:
 
 
 def _read_html(data: bytes, ending: str, encoding: str | None) -> Iterator[Piece | Gap]:
-    title, text, guessed = read_html(data, encoding)
-    yield Piece(0, title, text, guessed=guessed)
+    page = read_html(data, encoding)
+    if page.nested_at:
+        yield Gap(f"from line {page.nested_at:,} on", "nested too deeply")
+    yield Piece(0, page.title, page.text, guessed=page.guessed)
 
 
 def _read_pdf(data: bytes, ending: str, encoding: str | None) -> Iterator[Piece | Gap]:
