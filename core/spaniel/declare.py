@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 Follows = Literal["never", "may", "must"]
+Gives = Literal["run", "queries"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -22,7 +23,7 @@ class Component(NamedTuple):
         summary: one line for ``spaniel components``.
         config: ``"package.module:Model"``, a subclass of :class:`spaniel.Config`; empty for a component without options.
         paper: the source of the method, as a reader would cite it.
-        follows: whether the stage can stand behind ``>>``: a retriever that needs no earlier run says ``"never"``, one
+        follows: whether the stage reads the run of the stages before it: a retriever that does not says ``"never"``, one
             that can use it as feedback ``"may"``, one that needs it ``"must"``. Empty: the kind's own rule.
         takes: what it works on, where that is open: an indexer says ``("corpus",)`` or ``("dense",)``, an explainer the
             components that it explains (``("retrieve/bm25",)``).
@@ -54,6 +55,10 @@ class Kind(NamedTuple):
         roles: role → ``"package.module:Protocol"``; a kind with one role uses the empty name.
         hookspecs: ``"package.module"`` that holds the hook's specification (the core's own are in ``spaniel.hookspecs``).
         follows: the rule for its components behind ``>>``; empty for kinds that are no stages of a pipeline.
+        call: for stages, the method that runs one: called as ``call(queries=…, run=…, corpus=…)``, by name.
+        gives: for stages, what it returns: ``"run"``, a :class:`spaniel.data.Run` over the same queries; or ``"queries"``,
+            for the stages behind it: :class:`spaniel.data.Queries` under the same ids, or, for the next one alone,
+            :class:`spaniel.data.Variants`.
     """
 
     name: str
@@ -61,6 +66,8 @@ class Kind(NamedTuple):
     roles: Mapping[str, str]
     hookspecs: str
     follows: Follows | Literal[""] = ""
+    call: str = ""
+    gives: Gives = "run"
 
 
 class Command(NamedTuple):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from spaniel.context import blame
 from spaniel.errors import UsageError
-from spaniel.explanation import TOLERANCE, Explanation, Place
+from spaniel.explanation import TOLERANCE, Contribution, Explanation, Place
 from spaniel.explanation.weighing import weighed
 from spaniel.expression import Expression
 from spaniel.pipeline import Bound, Pipeline
@@ -20,10 +21,13 @@ from spaniel.protocols import LateExplainer, OpenExplainer, Reranker, Retriever,
 if TYPE_CHECKING:
     from spaniel.context import Context
     from spaniel.data import Corpus, Run
+    from spaniel.pipeline.flow import Flow
 
 PIPELINE = "pipeline"
 """What an explainer of whole pipelines takes."""
 _CUT = "spaniel/cut"
+_SHOWN = 80
+"""Characters that are shown of a query that was rewritten."""
 
 
 def explain_pipeline(
@@ -64,7 +68,7 @@ def explain_pipeline(
     if not len(rows):
         return []
     whole = pipeline if stage is None else Pipeline(pipeline.expression, pipeline.stages[: last + 1])
-    runs = runs_of(context, whole, query, corpus, run)
+    flows = flows_of(context, whole, query, corpus, run)
     made = context.make(chosen)
     with blame(chosen.registered.distribution, f"explain `{chosen.registered.name}`"):
         named = str(pipeline.expression)
@@ -74,14 +78,12 @@ def explain_pipeline(
             if not can_explain(context, chosen.registered, target):
                 raise UsageError(f"`{chosen.registered.name}` explains {', '.join(takes)}, not {_key(target)}")
             named = str(target.expression)
-            behind, thing = (runs[last - 1] if last else run), context.make(target)
-            explanations = _explain_listed(made, chosen.registered.name, thing, query, rows, corpus, behind, runs[last])
-            if isinstance(thing, Scorer):
-                before = str(pipeline.stages[last - 1].expression) if last else "the stage before"
-                explanations = weighed(explanations, thing, query, rows, corpus, behind, before)
+            before = str(pipeline.stages[last - 1].expression) if last else "the stage before"
+            stage_ = _Stage(context, made, chosen.registered.name, target, before)
+            explanations = stage_.explain(flows[last], flows[last + 1].run, rows, corpus)
     finished = []
     for explanation, text, row in zip(explanations, corpus.contents(rows), rows, strict=True):
-        stages = explanation.stages or places(pipeline, runs, row)
+        stages = explanation.stages or places(pipeline, flows, row)
         explanation = replace(
             explanation,
             target=named,
@@ -93,24 +95,61 @@ def explain_pipeline(
     return finished
 
 
-def _explain_listed(
-    explainer: Any,
-    name: str,
-    target: Any,
-    query: str,
-    rows: Sequence[int],
-    corpus: Corpus,
-    behind: Run | None,
-    run: Run,
-) -> list[Explanation]:
-    """Ask an explainer; a stage that orders lists has no score for documents that its list lacks: theirs have no parts."""
-    orders = isinstance(target, Reranker) and not isinstance(target, Scorer | Retriever)
-    held = [row for row in rows if not orders or row in run.rows]
-    made = iter(explain_target(explainer, target, query, held, corpus, behind))
-    return [
-        next(made) if row in held else Explanation("", name, query, document, 0.0, ())
-        for row, document in zip(rows, corpus.ids(rows), strict=True)
-    ]
+class _Stage(NamedTuple):
+    """A stage, and who explains it."""
+
+    context: Context
+    explainer: Any
+    name: str
+    target: Bound
+    before: str
+
+    def explain(self, flow: Flow, run: Run | None, rows: Sequence[int], corpus: Corpus) -> list[Explanation]:
+        """Explain what the stage makes of what it is given; where it is asked several texts, the parts are theirs."""
+        asked = flow.asked()
+        behind = flow.run if self.target.follows != "never" else None
+        if flow.variants is None or len(asked) == 1:
+            assert run is not None
+            return self.explain_text(asked[0][0], behind, run, rows, corpus)
+        found = []
+        for text, weight in asked:
+            alone = Pipeline(self.target.expression, (self.target,))
+            run = flows_of(self.context, alone, text, corpus, behind)[-1].run
+            assert run is not None
+            found.append((text, weight, run, self.explain_text(text, behind, run, rows, corpus)))
+        made = []
+        for at, (row, document) in enumerate(zip(rows, corpus.ids(rows), strict=True)):
+            parts = tuple(_variant(*one[:3], row, one[3][at], flow.variants.k) for one in found)
+            total = float(sum(part.score for part in parts))
+            made.append(Explanation("", self.name, flow.queries.texts[0], document, total, parts))
+        return made
+
+    def explain_text(
+        self, text: str, behind: Run | None, run: Run, rows: Sequence[int], corpus: Corpus
+    ) -> list[Explanation]:
+        """Explain the scores for one text; those of documents that a stage lacks which orders lists have no parts."""
+        thing = self.context.make(self.target)
+        orders = isinstance(thing, Reranker) and not isinstance(thing, Scorer | Retriever)
+        held = [row for row in rows if not orders or row in run.rows]
+        found = iter(explain_target(self.explainer, thing, text, held, corpus, behind))
+        made = [
+            next(found) if row in held else Explanation("", self.name, text, document, 0.0, ())
+            for row, document in zip(rows, corpus.ids(rows), strict=True)
+        ]
+        return weighed(made, thing, text, rows, corpus, behind, self.before) if isinstance(thing, Scorer) else made
+
+
+def _variant(text: str, weight: float, run: Run, row: int, explanation: Explanation, k: float) -> Contribution:
+    """Return what one of several texts adds to a document's score in the fused list."""
+    found = np.flatnonzero(run.rows == row)
+    label = f"“{shorten(text, _SHOWN, placeholder=' …')}”"
+    if not len(found):
+        return Contribution(label, 0.0, "query", note=f"not among its {len(run.rows)} documents")
+    rank = int(found[0]) + 1
+    note = f"rank {rank} of {len(run.rows)}; its own score {explanation.score:.4f}"
+    return Contribution(
+        label, weight / (k + rank), "query", tuple(part.without_places("query") for part in explanation.parts()), note
+    )
 
 
 def _to_real_score(explanation: Explanation, place: Place) -> Explanation:
@@ -151,29 +190,46 @@ def explainers_of(context: Context, target: Bound) -> list[str]:
     return [registered.full_name for registered in (*named, *others)]
 
 
-def runs_of(context: Context, pipeline: Pipeline, query: str, corpus: Corpus, run: Run | None = None) -> list[Run]:
-    """Return the list of a query behind each stage of a pipeline."""
+def flows_of(context: Context, pipeline: Pipeline, query: str, corpus: Corpus, run: Run | None = None) -> list[Flow]:
+    """Return what flows into the first stage of a pipeline for a query, and what comes out of each."""
     from spaniel.data import Queries
+    from spaniel.pipeline.flow import Flow
+    from spaniel.pipeline.run import flow_through
 
     queries = Queries.from_lists(["query"], [query])
     # What a session has run is not run again.
-    prefixes = [Pipeline(pipeline.expression, pipeline.stages[:end]) for end in range(1, len(pipeline.stages) + 1)]
-    return [context.run(prefix, queries, corpus, run) for prefix in prefixes]
+    return [Flow(queries, run), *(flow for flow, _ in flow_through(context, pipeline, queries, corpus, run))]
 
 
-def places(pipeline: Pipeline, runs: Sequence[Run], row: int) -> tuple[Place, ...]:
-    """Return where a document stood in the lists behind stages, as :func:`runs_of` gives them."""
+def places(pipeline: Pipeline, flows: Sequence[Flow], row: int) -> tuple[Place, ...]:
+    """Return where a document stood in the lists behind stages, as :func:`flows_of` gives them."""
     made = []
-    for bound, run in zip(pipeline.stages, runs, strict=False):
-        found = np.flatnonzero(run.rows == row)
-        rank, score = (int(found[0]) + 1, float(run.scores[found[0]])) if len(found) else (0, 0.0)
-        made.append(Place(str(bound.expression), rank, len(run.rows), score))
+    for bound, before, flow in zip(pipeline.stages, flows, flows[1:], strict=False):
+        if bound.gives == "queries" or flow.run is None:
+            note = (
+                f"{_listed(before)} → {_listed(flow)}"
+                if flow.asked() != before.asked()
+                else "leaves the query as it is"
+            )
+            made.append(Place(str(bound.expression), 0, 0, 0.0, note))
+            continue
+        found = np.flatnonzero(flow.run.rows == row)
+        rank, score = (int(found[0]) + 1, float(flow.run.scores[found[0]])) if len(found) else (0, 0.0)
+        made.append(Place(str(bound.expression), rank, len(flow.run.rows), score))
     return tuple(made)
 
 
+def _listed(flow: Flow) -> str:
+    return ", ".join(f"“{shorten(text, _SHOWN, placeholder=' …')}”" for text, _ in flow.asked())
+
+
 def scoring_stage(pipeline: Pipeline) -> int:
-    """Return the position of the last stage that scores: cuts do not."""
-    return max(at for at, bound in enumerate(pipeline.stages) if bound.registered.full_name != _CUT)
+    """Return the position of the last stage that scores: neither cuts nor rewriters do."""
+    return max(at for at, bound in enumerate(pipeline.stages) if _scores(bound))
+
+
+def _scores(bound: Bound) -> bool:
+    return bound.gives == "run" and bound.registered.full_name != _CUT
 
 
 def _chosen_stage(pipeline: Pipeline, stage: int | None) -> int:
@@ -181,7 +237,7 @@ def _chosen_stage(pipeline: Pipeline, stage: int | None) -> int:
         return scoring_stage(pipeline)
     if not 1 <= stage <= len(pipeline.stages):
         raise UsageError(f"stage {stage}: `{pipeline.expression}` has the stages 1 to {len(pipeline.stages)}")
-    if pipeline.stages[stage - 1].registered.full_name == _CUT:
+    if not _scores(pipeline.stages[stage - 1]):
         raise UsageError(f"stage {stage} is `{pipeline.stages[stage - 1].expression}`, which gives no scores")
     return stage - 1
 

@@ -9,8 +9,10 @@ _HERE = "spaniel.hookspecs"
 KINDS = (
     Kind("encode", "texts in a role → named representations", {"": "spaniel.protocols:Encoder"}, _HERE),
     Kind("index", "a corpus or vectors → an index on disk", {"": "spaniel.protocols:Indexer"}, _HERE),
-    Kind("retrieve", "queries → a run", {"": "spaniel.protocols:Retriever"}, _HERE, follows="never"),
-    Kind("rerank", "queries and a run → a run", {"": "spaniel.protocols:Reranker"}, _HERE, follows="must"),
+    Kind("retrieve", "queries → a run", {"": "spaniel.protocols:Retriever"}, _HERE, follows="never", call="retrieve"),
+    Kind(
+        "rerank", "queries and a run → a run", {"": "spaniel.protocols:Reranker"}, _HERE, follows="must", call="rerank"
+    ),
     Kind(
         "search_space",
         "candidates, cheap scores for them, ways to walk them",

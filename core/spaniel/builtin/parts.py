@@ -80,7 +80,10 @@ class FusionParts:
                 note += f"; {inner}" if len(place) else ""
             elif len(place):
                 children = inner[at].parts()
+                if inner[at].query != query:
+                    children = tuple(part.without_places("query") for part in children)
                 note += f"; its own score {inner[at].score:.4f}"
+                note += "".join(f"; {place.stage}: {place.note}" for place in inner[at].stages if place.note)
             made.append(Contribution(str(system), float(score), "stage", children, note))
         return made
 

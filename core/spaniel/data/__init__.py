@@ -15,6 +15,7 @@ from spaniel.data.run_files import RunFile, read_run, read_run_file
 from spaniel.data.texts import FilesDataset
 from spaniel.data.topk import topk
 from spaniel.data.trec import write_run
+from spaniel.data.variants import Variants
 from spaniel.data.vectors import (
     BinaryVectors,
     DenseVectors,
@@ -47,6 +48,7 @@ __all__ = [
     "Run",
     "RunFile",
     "SparseVectors",
+    "Variants",
     "VectorWriter",
     "Vectors",
     "concatenate_vectors",

@@ -14,7 +14,11 @@ from spaniel.errors import UsageError
 Missing = Literal["lowest", "zero"]
 
 
-def fuse_rrf(runs: Sequence[Run], k: float = 60, weights: Sequence[float] | None = None) -> Run:
+Weights = Sequence[float] | NDArray[np.float64]
+"""One weight a run; or an array ``(runs, queries)``, one for each query."""
+
+
+def fuse_rrf(runs: Sequence[Run], k: float = 60, weights: Weights | None = None) -> Run:
     """Sum weight / (k + rank) over the runs, ranks from 1; a run that lacks a document adds nothing.
 
     Source: Cormack, Clarke and Büttcher, SIGIR 2009.
@@ -60,13 +64,15 @@ def _sum(
     runs: Sequence[Run],
     parts: Sequence[NDArray[np.float64]],
     floors: Sequence[NDArray[np.float64]],
-    weights: Sequence[float] | None,
+    weights: Weights | None,
 ) -> Run:
     if not runs or len({len(run) for run in runs}) > 1:
         raise UsageError(f"fusion needs runs over the same queries, not over {[len(run) for run in runs]}")
-    factors = [1.0] * len(runs) if weights is None else list(weights)
+    factors = np.asarray([1.0] * len(runs) if weights is None else weights, np.float64)
     if len(factors) != len(runs) or not np.isfinite(factors).all():
-        raise UsageError(f"{len(runs)} runs need as many finite weights, not {factors}")
+        raise UsageError(f"{len(runs)} runs need as many finite weights, not {factors.tolist()}")
+    if factors.ndim == 2 and factors.shape[1] != len(runs[0]):
+        raise UsageError(f"weights of each query: {factors.shape[1]} for {len(runs[0])} queries")
     width = 1 + max((int(run.rows.max()) for run in runs if len(run.rows)), default=0)
     keys, positions = np.unique(np.concatenate([run.owners * width + run.rows for run in runs]), return_inverse=True)
     queries = keys // width
@@ -76,7 +82,7 @@ def _sum(
         values = floor[queries]
         values[positions[start : start + len(part)]] = part
         with np.errstate(over="ignore", invalid="ignore"):
-            total += factor * values
+            total += (factor[queries] if factors.ndim == 2 else factor) * values
         start += len(part)
     if len(total) and not np.abs(total).max() <= np.finfo(np.float32).max:
         raise UsageError(

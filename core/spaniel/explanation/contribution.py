@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from spaniel.errors import UsageError
@@ -67,6 +67,13 @@ class Contribution:
         size = sum(abs(child.score) for child in self.children)
         return abs(self.score) / size if size else 0.0
 
+    def without_places(self, side: Side) -> Contribution:
+        """Return the part and its own without places in a text: they are those of another text than the one shown."""
+        children = tuple(child.without_places(side) for child in self.children)
+        places = tuple(place for place in self.places if place[0] != side)
+        made = replace(self, children=children, places=places)
+        return replace(made, side="", span=None) if self.side == side else made
+
     def sorted(self) -> tuple[Contribution, ...]:
         """Return its parts, the largest in size first."""
         return by_size(self.children)
@@ -124,21 +131,26 @@ class Place:
         rank: from 1; 0 where the list does not hold the document.
         documents: length of the list.
         score: the document's score in the list; 0 where it is not in it.
+        note: what the stage did instead, where it gives no list: the query that it made of another.
     """
 
     stage: str
     rank: int
     documents: int
     score: float
+    note: str = ""
 
     @property
     def words(self) -> str:
         """The place for readers."""
+        if self.note:
+            return self.note
         return f"rank {self.rank} of {self.documents}, score {self.score:.4f}" if self.rank else "not in the list"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
-        return {"stage": self.stage, "rank": self.rank, "documents": self.documents, "score": self.score}
+        made = {"stage": self.stage, "rank": self.rank, "documents": self.documents, "score": self.score}
+        return made | ({"note": self.note} if self.note else {})
 
     @classmethod
     def from_json(cls, data: Any) -> Place:
@@ -149,7 +161,7 @@ class Place:
         """
         read = Reader(data, "a place")
         numbers = int(read.number("rank")), int(read.number("documents")), read.number("score")
-        return cls(read.text("stage"), *numbers)
+        return cls(read.text("stage"), *numbers, read.text("note", ""))
 
 
 class Reader:

@@ -76,11 +76,12 @@ class Explanation:
         """Why the document is not in the list at the end of the pipeline, for readers; empty where it is."""
         if not self.stages or self.stages[-1].rank:
             return ""
-        held = [at for at, place in enumerate(self.stages) if place.rank]
-        lacking = self.stages[held[-1] + 1 if held else 0]
+        stages = [place for place in self.stages if not place.note]
+        held = [at for at, place in enumerate(stages) if place.rank]
+        lacking = stages[held[-1] + 1 if held else 0]
         what = f"not in the list: `{lacking.stage}` "
         if held:
-            before = self.stages[held[-1]]
+            before = stages[held[-1]]
             return f"{what}drops it, rank {before.rank} of {before.documents} before"
         score = "it would have this score" if self.contributions else "it has no score"
         return f"{what}does not retrieve it ({lacking.documents} documents)" + (

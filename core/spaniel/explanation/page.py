@@ -199,7 +199,7 @@ def _trail(stages: Sequence[Place]) -> str:
 
 def _stations(stages: Sequence[Place]) -> Iterator[str]:
     for place in stages:
-        rank = f"{place.rank}<small> of {place.documents}</small>" if place.rank else "–"
+        rank = f"{place.rank}<small> of {place.documents}</small>" if place.rank else "✎" if place.note else "–"
         yield f"<li {_tip(f'{place.stage}: {place.words}')}><code>{escape(place.stage)}</code><b>{rank}</b></li>"
 
 

@@ -27,13 +27,22 @@ from spaniel.store import canonical_json
 
 @dataclass(frozen=True)
 class Bound:
-    """A component with checked options; ``references`` holds the components that its options name."""
+    """A component with checked options.
+
+    Attributes:
+        references: the components that its options name.
+        follows: whether it reads an earlier run, as :class:`spaniel.Component` has it.
+        call: the method that runs it, for stages, as :class:`spaniel.Kind` has it.
+        gives: ``"run"`` or ``"queries"``, for stages.
+    """
 
     expression: Stage
     registered: Registered
     config: Config | None
     references: Mapping[str, tuple[Bound | Pipeline, ...]]
     follows: str
+    call: str = ""
+    gives: str = ""
 
     def __repr__(self) -> str:
         return f"Bound({self.kind} `{self.expression}` of {self.registered.distribution})"
@@ -97,7 +106,15 @@ class Pipeline:
 
     @property
     def follows(self) -> str:
-        return self.stages[0].follows
+        """Whether it reads an earlier run: what its stages say up to the first that gives one of its own."""
+        found = "never"
+        for stage in self.stages:
+            if stage.follows == "must":
+                return "must"
+            found = "may" if stage.follows == "may" else found
+            if stage.gives == "run":
+                break
+        return found
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -132,7 +149,7 @@ def bind_pipeline(
     checker = _Checker(registry, expression)
     pipeline = checker.pipeline(checker.root, behind)
     if not behind and not checker.faults and pipeline is not None and pipeline.follows == "must":
-        first = pipeline.stages[0].expression
+        first = next(stage.expression for stage in pipeline.stages if stage.follows == "must")
         checker.fault(
             first, f"`{first.name}` needs a run to work on: put a retriever before it, as in `bm25 >> {first}`"
         )
@@ -180,16 +197,30 @@ class _Checker:
 
     def pipeline(self, node: Expression, behind: bool) -> Pipeline | None:
         stages: list[Bound | None] = []
+        # Whether there is a run so far, and whether a stage of this chain gave it that nothing has read yet.
+        ranked, unread, end = behind, False, 0
         for position, stage in enumerate(node.stages):
-            bound = self.component(stage, Reference(self.stage_kinds), behind or position > 0)
-            if position and bound is not None and bound.follows == "never":
-                before = " >> ".join(str(s) for s in node.stages[:position])
+            bound = self.component(stage, Reference(self.stage_kinds), ranked)
+            stages.append(bound)
+            if bound is None:
+                ranked = True
+                continue
+            if bound.gives == "queries":
+                unread = unread and bound.follows == "never"
+                continue
+            if unread and bound.follows == "never":
+                before, after = (" >> ".join(map(str, s)) for s in (node.stages[:end], node.stages[end : position + 1]))
                 self.fault(
                     stage,
                     f"`{stage.name}` cannot follow another stage: it does not work on an earlier run; "
-                    f"to join two runs, fuse them, as in `rrf({before}, {stage})`",
+                    f"to join two runs, fuse them, as in `rrf({before}, {after})`",
                 )
-            stages.append(bound)
+            ranked, unread, end = True, True, position + 1
+        if stages[-1] is not None and stages[-1].gives == "queries":
+            last = node.stages[-1]
+            self.fault(
+                last, f"`{last.name}` gives queries, not a run: put a retriever behind it, as in `{node} >> bm25`"
+            )
         complete = tuple(stage for stage in stages if stage is not None)
         return Pipeline(node, complete) if len(complete) == len(stages) else None
 
@@ -207,7 +238,9 @@ class _Checker:
             bound[field] = tuple(f for f in found if f is not None)
         if len(self.faults) > before:
             return None
-        return Bound(stage, registered, config, bound, self.follows(stage, registered, config, bound))
+        kind = self.registry.kinds[registered.kind]
+        gives = kind.gives if kind.call else ""
+        return Bound(stage, registered, config, bound, self.follows(stage, registered, config, bound), kind.call, gives)
 
     def look_up(self, stage: Stage, kinds: tuple[str, ...], behind: bool) -> Registered | None:
         # Of two stages with one name, the one that fits the place is meant.

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from spaniel.context import blame
 from spaniel.data import MalformedRun
-from spaniel.errors import PluginError
+from spaniel.errors import PluginError, UsageError
 from spaniel.memory import PeakMemory
 from spaniel.pipeline.bind import Bound, Pipeline
+from spaniel.pipeline.flow import Flow, run_stage
 from spaniel.store import Artifact, Need
 
 if TYPE_CHECKING:
@@ -100,8 +101,25 @@ def run_pipeline(
         measure_memory: whether the peak memory of each stage is measured, which takes longer than a search may.
 
     Raises:
-        PluginError: a component fails, or returns something that is no run over these queries.
+        PluginError: a component fails, or returns something that is no run over these queries, or no queries.
     """
+    made = flow_through(context, pipeline, queries, corpus, run, measure_memory=measure_memory)
+    last = made[-1][0].run
+    if last is None:
+        raise UsageError(f"`{pipeline.expression}` gives queries, not a run")
+    return Outcome(last, tuple(cost for _, cost in made))
+
+
+def flow_through(
+    context: Context,
+    pipeline: Pipeline,
+    queries: Queries,
+    corpus: Corpus,
+    run: Run | None = None,
+    *,
+    measure_memory: bool = False,
+) -> list[tuple[Flow, StageCost]]:
+    """Run a pipeline as :func:`run_pipeline` does, and return what came out of each stage; it may end in rewriting."""
     build(context, pipeline, corpus.need)
     key = f"run {queries.digest} {corpus.need.recipe.address}"
     if run is not None:
@@ -109,43 +127,57 @@ def run_pipeline(
         for array in (run.offsets, run.rows, run.scores):
             given.update(array.tobytes())
         key += f" {given.hexdigest()}"
-    costs: list[StageCost] = []
+    flow = Flow(queries, run)
+    made: list[tuple[Flow, StageCost]] = []
     for bound in pipeline.stages:
         key += f" {bound.digest}"
-        earlier = run
+        before = flow
 
-        def make(bound: Bound = bound, earlier: Run | None = earlier) -> tuple[Run, StageCost]:
-            return _run_stage(context, bound, queries, corpus, earlier, measure_memory)
+        def make(bound: Bound = bound, before: Flow = before) -> tuple[Flow, StageCost]:
+            return _run_stage(context, bound, before, corpus, measure_memory)
 
-        run, cost = context.remember(key, make)
-        costs.append(cost)
-    assert run is not None
-    return Outcome(run, tuple(costs))
+        flow, cost = context.remember(key, make)
+        made.append((flow, cost))
+    return made
 
 
 def _run_stage(
-    context: Context, bound: Bound, queries: Queries, corpus: Corpus, run: Run | None, measure_memory: bool
-) -> tuple[Run, StageCost]:
+    context: Context, bound: Bound, flow: Flow, corpus: Corpus, measure_memory: bool
+) -> tuple[Flow, StageCost]:
     component = context.make(bound)
     distribution, what = bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"
     memory = PeakMemory() if measure_memory or PeakMemory.is_running() else None
-    with context.stage(bound.name, len(queries), "queries") as stage, memory or _NOTHING, blame(distribution, what):
-        started = time.perf_counter()
+    check = _check_queries if bound.gives == "queries" else _check_run
+
+    def call(queries: Queries, run: Run | None) -> Any:
         try:
-            if bound.kind == "rerank":
-                result = component.rerank(queries, run, corpus)
-            else:
-                result = component.retrieve(queries, corpus, run)
-            _check(result, queries, corpus)
+            made = getattr(component, bound.call)(queries=queries, run=run, corpus=corpus)
+            check(made, queries, corpus)
         except MalformedRun as error:
             name = queries.ids[error.query] if error.query < len(queries) else error.query
             raise PluginError(distribution, f"{what}: its list for the query {name!r} {error.problem}") from error
+        return made
+
+    with context.stage(bound.name, flow.size, "queries") as stage, memory or _NOTHING, blame(distribution, what):
+        started = time.perf_counter()
+        result = run_stage(bound, flow, call)
         seconds = time.perf_counter() - started
     seconds = max(0.0, seconds - stage.loading) + stage.replayed
     return result, StageCost(stage.name, seconds, memory.peak if memory else 0, stage.cost, stage.loading)
 
 
-def _check(run: Any, queries: Queries, corpus: Corpus) -> None:
+def _check_queries(made: Any, queries: Queries, corpus: Corpus) -> None:
+    from spaniel.data import Queries, Variants
+
+    if not isinstance(made, Queries | Variants):
+        raise TypeError(f"it returned {type(made).__name__}, neither Queries nor Variants")
+    if len(made) != len(queries):
+        raise ValueError(f"it returned {len(made)} queries, not {len(queries)}")
+    if isinstance(made, Queries) and made.ids != queries.ids:
+        raise ValueError("it returned queries under other ids")
+
+
+def _check_run(run: Any, queries: Queries, corpus: Corpus) -> None:
     from spaniel.data import Run
 
     if not isinstance(run, Run):

@@ -15,6 +15,7 @@ _MODULE = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _PATH = re.compile(rf"{_MODULE}:[A-Za-z_]\w*")
 _RESERVED = ("true", "false", "null")
 _FOLLOWS = ("", "never", "may", "must")
+_GIVES = ("run", "queries")
 
 
 def check_component(kind: Kind, component: Any) -> None:
@@ -76,6 +77,15 @@ def check_kind(kind: Any) -> None:
         raise Faulty("kinds", f"kind `{kind.name}` names {kind.hookspecs!r} as the module of its hook specification")
     if kind.follows not in _FOLLOWS:
         raise Faulty("kinds", f"kind `{kind.name}` says follows={kind.follows!r}; allowed: 'never', 'may', 'must'")
+    if not isinstance(kind.call, str) or bool(kind.call) != bool(kind.follows):
+        what = (
+            "a stage of a pipeline says both what it follows and what is called, as in follows='never', call='rewrite'"
+        )
+        raise Faulty("kinds", f"kind `{kind.name}` says follows={kind.follows!r}, call={kind.call!r}; {what}")
+    if kind.call and not re.fullmatch(r"[A-Za-z]\w*", kind.call):
+        raise Faulty("kinds", f"kind `{kind.name}` says call={kind.call!r}, which is no name of a public method")
+    if kind.gives not in _GIVES:
+        raise Faulty("kinds", f"kind `{kind.name}` says gives={kind.gives!r}; allowed: 'run', 'queries'")
 
 
 def check_command(command: Any) -> None:

@@ -14,6 +14,8 @@ from spaniel.collections import find_dataset
 from spaniel.data import OnError
 from spaniel.explain import scoring_stage
 from spaniel.pipeline import Pipeline
+from spaniel.pipeline.flow import Flow
+from spaniel.pipeline.run import flow_through
 from spaniel.system import open_task
 
 _HEADS = {
@@ -94,9 +96,12 @@ def faithfulness(
         queries = task.queries.select(drawn)
         run = context.run(pipeline, queries, task.corpus).cut(documents)
         first = Pipeline(pipeline.expression, pipeline.stages[:at])
-        before = context.run(first, queries, task.corpus) if at else None
+        flow = flow_through(context, first, queries, task.corpus)[-1][0] if at else Flow(queries)
+        if any(len(flow.asked(owner)) > 1 for owner in set(run.owners.tolist())):
+            raise UsageError(f"`{target.expression}` is asked several texts for a query: measure it without rewriting")
+        before = flow.run if target.follows != "never" else None
         subjects = [
-            Subject(queries.texts[owner], row, task.corpus, None if before is None else before.select([owner]))
+            Subject(flow.asked(owner)[0][0], row, task.corpus, None if before is None else before.select([owner]))
             for owner, row in zip(run.owners.tolist(), run.rows.tolist(), strict=True)
         ]
         if not subjects:

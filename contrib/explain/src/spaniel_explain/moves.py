@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spaniel import Contribution, Corpus, Explanation, Run
-from spaniel.explain import places, runs_of
+from spaniel.explain import flows_of, places
 from spaniel.explanation import Place
 from spaniel.pipeline import Pipeline
 
@@ -35,15 +35,16 @@ class StageMoves:
         """Explain them where the pipeline works on an earlier run."""
         if not len(rows):
             return []
-        runs = runs_of(self.context, target, query, corpus, run)
+        flows = flows_of(self.context, target, query, corpus, run)
         made = []
         for row, name in zip(rows, corpus.ids(rows), strict=True):
-            stages = places(target, runs, row)
-            ranks = _ranks(stages)
+            stages = places(target, flows, row)
+            lists = [place for place in stages if not place.note]
+            ranks = _ranks(lists)
             parts = tuple(
                 Contribution(place.stage, float(rank - before), "stage", note=_note(place, earlier))
                 for place, rank, before, earlier in zip(
-                    stages, ranks, [0, *ranks[:-1]], [None, *stages[:-1]], strict=True
+                    lists, ranks, [0, *ranks[:-1]], [None, *lists[:-1]], strict=True
                 )
             )
             made.append(
