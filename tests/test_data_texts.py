@@ -12,14 +12,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from spaniel import Context, hookimpl
 from spaniel.cli.main import main
+from spaniel.collections import find_dataset
 from spaniel.data import Corpus, Document, FilesDataset, FolderDataset, open_folder
 from spaniel.data.texts import html
 from spaniel.data.texts.decoding import NoTextError, decode
 from spaniel.data.texts.html import read_html
 from spaniel.data.texts.passages import cut
+from spaniel.data.texts.records import read_table
 from spaniel.data.texts.walking import as_id
 from spaniel.errors import UsageError
+from spaniel.observe import Stage
 from spaniel.store import Store
 
 
@@ -255,6 +259,8 @@ def test_encodings() -> None:
         assert decode(text.encode(encoding))[0] == text
         assert decode(text.encode(encoding), encoding) == (text, "")
     assert decode(b"a\r\nb\rc") == ("a\nb\nc", "")
+    for encoding in ("utf-16-le", "utf-16-be"):
+        assert decode("Ein Reifen, grün und platt".encode(encoding)) == ("Ein Reifen, grün und platt", encoding)
     for data in (b"\0\1\2", bytes(range(128, 256)) * 4 + bytes(range(32))):
         with pytest.raises(NoTextError):
             decode(data)
@@ -319,3 +325,49 @@ def test_a_user_searches_notes_adds_one_and_searches_again(notes: Path, tmp_path
     assert {hit["id"] for hit in told["hits"]} == {"bike.txt", "car.md"}
     assert told["reading"]["read"] == {".md": 1, ".txt": 1}
     assert told["reading"]["passed_over"][0]["first"] == ["photo.jpg"]
+
+
+def test_looking_through_files_tells_how_far_it_is(notes: Path, tmp_path: Path) -> None:
+    class Watched:
+        done = 0
+        total: int | None = 0
+
+        @hookimpl
+        def stage_started(self, stage: Stage) -> None:
+            self.total = stage.total
+
+        @hookimpl
+        def stage_progress(self, stage: Stage, done: int) -> None:
+            self.done += done
+
+    for number in range(5):
+        (notes / f"{number}.txt").write_text("x" * 1000)
+    context, watched = Context(tmp_path / "store"), Watched()
+    context.registry.observe(watched)
+    find_dataset(context, str(notes)).documents()
+    assert (watched.done, watched.total) == (5000, 5000)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kept"),
+    [
+        (["3", "40"], [3, 40]),
+        (["1.50", "-2"], [1.5, -2]),
+        (["3", ""], [3, ""]),
+        (["007", "1"], ["007", "1"]),
+        (["3", "many"], ["3", "many"]),
+        (["1e5", "2"], ["1e5", "2"]),
+        (["٣", "2"], ["٣", "2"]),
+        (["1" * 20, "2"], ["1" * 20, "2"]),
+    ],
+)
+def test_a_column_of_numbers_can_be_filtered_by_them(cells: list[str], kept: list[Any]) -> None:
+    table = "name,amount\n" + "".join(f"x,{cell}\n" for cell in cells)
+    assert [row["amount"] for _, row in read_table(table, ".csv") if not isinstance(row, str)] == kept
+
+
+def test_a_file_is_passed_over_once(notes: Path, store: Store) -> None:
+    (notes / "a.txt").write_text("text")
+    (notes / "bad.json").write_text("{")
+    _, reading = read(notes, store)
+    assert [(one["why"], one["first"]) for one in reading["passed_over"]] == [("no JSON", ["bad.json, row 1"])]

@@ -45,7 +45,7 @@ def find_dataset(context: Context, text: str, on_error: OnError = "fail") -> Dat
     except (OSError, ValueError):
         there = False
     if there:
-        return open_folder(path, on_error, context.store)
+        return open_folder(path, on_error, context.store, context)
     opens, close = text.find("("), text.endswith(")")
     if opens > 0 and close and NAME.fullmatch(text[:opens]) and text[:opens].rpartition("/")[2] in known:
         made: Dataset = context.create(DATASET, parse(text))

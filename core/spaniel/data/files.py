@@ -6,12 +6,16 @@ import gzip
 import io
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from spaniel.errors import ArtifactError, UsageError
+
+if TYPE_CHECKING:
+    from spaniel.context import Context
+    from spaniel.store import Store
 
 PACKED = (".gz", ".zst", ".zstd")
 """Endings of compressed files."""
@@ -90,6 +94,15 @@ def _open_write(path: Path) -> IO[bytes]:
     if path.suffix in PACKED:
         return cast(IO[bytes], _zstandard(path).open(path, "wb"))
     return path.open("wb")
+
+
+def digests_of(paths: Sequence[Path], store: Store, context: Context | None = None) -> Sequence[str | OSError]:
+    """Return the digests of files, or why one cannot be read; the observers of a session see how far it is."""
+    if context is None:
+        return store.digests_of(paths)
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    with context.stage("look through files", size, "bytes", phase="build"):
+        return store.digests_of(paths, context.advance)
 
 
 def read_head(path: Path, size: int) -> str:

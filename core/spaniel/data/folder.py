@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spaniel.data.docstore import Located, corpus_need
 from spaniel.data.faults import Faults, OnError
+from spaniel.data.files import digests_of
 from spaniel.data.judging import Judging, read_judging
 from spaniel.data.layout import find_layout, has_judgments
 from spaniel.data.qrels import Qrels
@@ -16,6 +18,9 @@ from spaniel.data.texts import FilesDataset
 from spaniel.errors import UsageError
 from spaniel.store import Need, Store, canonical_json, default_root, digest_bytes
 
+if TYPE_CHECKING:
+    from spaniel.context import Context
+
 READER = "2"
 """Version of the reader; part of the recipe of every corpus that it reads."""
 _LAYOUT = "a collection has corpus.jsonl, queries.jsonl and qrels/<split>.tsv, or TREC's files"
@@ -24,7 +29,7 @@ _NAMED = 100
 
 
 def open_folder(
-    path: str | Path, on_error: OnError = "fail", store: Store | None = None
+    path: str | Path, on_error: OnError = "fail", store: Store | None = None, context: Context | None = None
 ) -> FolderDataset | FilesDataset:
     """Return the collection that a folder or a file is: with queries and judgments, or ordinary files to search.
 
@@ -33,9 +38,9 @@ def open_folder(
     """
     place = Path(path).expanduser()
     if find_layout(place) is not None or has_judgments(place):
-        return FolderDataset(place, on_error, store)
+        return FolderDataset(place, on_error, store, context=context)
     Faults(on_error)
-    return FilesDataset(place, store)
+    return FilesDataset(place, store, context=context)
 
 
 class FolderDataset:
@@ -52,6 +57,7 @@ class FolderDataset:
         store: remembers the digests of the files; by default the user's own.
         judging: what is relevant, and whether a query's own document counts; by default what ``spaniel.json`` in the
             folder says.
+        context: the session whose observers are told how far the files are looked through; by default nobody is.
 
     Attributes:
         skipped: name of a file of queries or judgments → what was left out of it; that of the documents is in their
@@ -68,6 +74,7 @@ class FolderDataset:
         on_error: OnError = "fail",
         store: Store | None = None,
         judging: Judging | None = None,
+        context: Context | None = None,
     ) -> None:
         Faults(on_error)
         self.path = Path(path).expanduser()
@@ -76,6 +83,7 @@ class FolderDataset:
         self.name = self.path.resolve().name
         self.skipped: dict[str, Faults] = {}
         self._store = store
+        self._context = context
         if not self.path.exists():
             raise UsageError(f"there is no folder {self.path}; {_LAYOUT}")
         found = find_layout(self.path)
@@ -96,7 +104,7 @@ class FolderDataset:
         store = self._store or Store(default_root())
         files = self._files.documents
         around = self.path if self.path.is_dir() else self.path.parent
-        digests = {path: store.digest_of(path) for path in files}
+        digests = dict(zip(files, map(_found, files, digests_of([*files], store, self._context)), strict=True))
         inputs = {path.relative_to(around).as_posix(): digest for path, digest in digests.items()}
         if len(inputs) > _NAMED:
             inputs = {"files": digest_bytes(canonical_json(sorted(inputs.items())))}
@@ -144,6 +152,12 @@ class FolderDataset:
             raise UsageError(f"{self.path} has no split {split!r}; it has {', '.join(self.splits) or 'none'}")
         faults = self.skipped[qrels[split].name] = Faults(self.on_error)
         return read_qrels(qrels[split], faults).with_level(self.judging.rel)
+
+
+def _found(path: Path, digest: str | OSError) -> str:
+    if isinstance(digest, OSError):
+        raise UsageError(f"{path} cannot be read: {digest.strerror or digest}") from digest
+    return digest
 
 
 def _joined(parts: list[Queries]) -> Queries:

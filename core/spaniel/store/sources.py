@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from spaniel.errors import UsageError
-from spaniel.store.digests import canonical_json, digest_bytes, digest_files
+from spaniel.store.digests import Advance, canonical_json, digest_bytes, digest_files
 from spaniel.store.files import State, is_settled, state
 
 _ASK = 10_000
@@ -42,8 +42,8 @@ class Sources:
         except OSError as error:
             raise UsageError(f"{error.filename or source} cannot be read: {error.strerror}") from error
 
-    def digests(self, files: Sequence[Path]) -> list[str | OSError]:
-        """Return the SHA-256 of each file, or why it cannot be read."""
+    def digests(self, files: Sequence[Path], advance: Advance | None = None) -> list[str | OSError]:
+        """Return the SHA-256 of each file, or why it cannot be read; ``advance`` is told the bytes that were read."""
         keys: list[str | OSError] = []
         states: dict[str, State] = {}
         folders: dict[Path, Path] = {}
@@ -58,7 +58,7 @@ class Sources:
         known: dict[str, str | OSError] = {}
         known.update({key: digest for key, (found, digest) in self._recall([*states]).items() if found == states[key]})
         unread = [key for key in states if key not in known]
-        known.update(zip(unread, digest_files([Path(key) for key in unread]), strict=True))
+        known.update(zip(unread, digest_files([Path(key) for key in unread], advance), strict=True))
         read = {key: (states[key], known[key]) for key in unread if is_settled(states[key])}
         self._remember({key: (found, digest) for key, (found, digest) in read.items() if isinstance(digest, str)})
         return [key if isinstance(key, OSError) else known[key] for key in keys]

@@ -341,9 +341,12 @@ class Store:
         """
         return self._sources.digest(path)
 
-    def digests_of(self, paths: Sequence[Path]) -> Sequence[str | OSError]:
-        """Return the digests of many files, as :meth:`digest_of` does, or why one cannot be read."""
-        return self._sources.digests(paths)
+    def digests_of(self, paths: Sequence[Path], advance: Advance | None = None) -> Sequence[str | OSError]:
+        """Return the digests of many files, as :meth:`digest_of` does, or why one cannot be read.
+
+        ``advance`` is told the bytes that were read.
+        """
+        return self._sources.digests(paths, advance)
 
     # Places
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def dataset(config: Folder, context: Context) -> FolderDataset | FilesDataset:
     """Return the collection."""
-    found = open_folder(config.path, on_error=config.on_error, store=context.store)
+    found = open_folder(config.path, on_error=config.on_error, store=context.store, context=context)
     if isinstance(found, FolderDataset):
         found.judging = found.judging.but(config.rel, config.leave_out_own)
     return found
@@ -22,4 +22,4 @@ def dataset(config: Folder, context: Context) -> FolderDataset | FilesDataset:
 
 def files(config: Files, context: Context) -> FilesDataset:
     """Return ordinary files as a collection, whatever else the folder holds."""
-    return FilesDataset(config.path, context.store, config.words, config.largest, config.encoding)
+    return FilesDataset(config.path, context.store, config.words, config.largest, config.encoding, context)

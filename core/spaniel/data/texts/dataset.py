@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spaniel.data.docstore import Located, corpus_need
 from spaniel.data.document import Document
 from spaniel.data.faults import Faults, check_metadata
+from spaniel.data.files import digests_of
 from spaniel.data.qrels import Qrels
 from spaniel.data.queries import Queries
 from spaniel.data.texts.decoding import NoTextError, check_encoding
@@ -20,6 +21,9 @@ from spaniel.data.texts.reading import READERS, Gap, Piece, page_of, title_of
 from spaniel.data.texts.walking import KEPT, File, PassedOver, as_id, read_bytes, walk
 from spaniel.errors import UsageError
 from spaniel.store import Need, Store, canonical_json, default_root, digest_bytes
+
+if TYPE_CHECKING:
+    from spaniel.context import Context
 
 READER = "2"
 """Version of the readers; part of every corpus that they read."""
@@ -40,6 +44,7 @@ class FilesDataset:
         words: the most words of a passage.
         largest: the most MiB of a file.
         encoding: of files that are neither UTF-8 nor say what they are; by default it is guessed.
+        context: the session whose observers are told how far the files are read; by default nobody is.
 
     Raises:
         UsageError: there is no such folder or file, or an option is wrong.
@@ -54,6 +59,7 @@ class FilesDataset:
         words: int = WORDS,
         largest: int = LARGEST,
         encoding: str | None = None,
+        context: Context | None = None,
     ) -> None:
         self.path = Path(path).expanduser()
         if not self.path.exists():
@@ -64,6 +70,7 @@ class FilesDataset:
         self._options = {"words": words, "largest": largest}
         self._encoding = check_encoding(encoding) if encoding else None
         self._store = store
+        self._context = context
         self._passed = PassedOver()
 
     def documents(self) -> Need:
@@ -75,7 +82,7 @@ class FilesDataset:
         store = self._store or Store(default_root())
         files, passed = self._files()
         digests: dict[str, str] = {}
-        found = store.digests_of([file.path for file in files])
+        found = digests_of([file.path for file in files], store, self._context)
         for file, digest in zip(files, found, strict=True):
             if isinstance(digest, OSError):
                 passed.add(as_id(file.name), f"cannot be read ({digest.strerror or digest})")
@@ -156,11 +163,12 @@ class _Reading(NamedTuple):
         passed, read, guesses = PassedOver(), Counter[str](), dict[str, list[str]]()
         for file in self.files:
             name = as_id(file.name)
-            given = 0
+            given = told = 0
             try:
                 for part in READERS[file.ending](self._bytes(file), file.ending, self.encoding):
                     if isinstance(part, Gap):
                         passed.add(f"{name}, {part.part}", part.why)
+                        told += 1
                         continue
                     if part.guessed and name not in guesses.setdefault(part.guessed, [])[-1:]:
                         guesses[part.guessed].append(name)
@@ -172,7 +180,7 @@ class _Reading(NamedTuple):
                 continue
             if given:
                 read[file.ending] += 1
-            else:
+            elif not told:
                 passed.add(name, "empty")
         faults.facts["files"] = {
             "read": dict(sorted(read.items())),

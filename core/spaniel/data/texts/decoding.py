@@ -50,8 +50,9 @@ def check_encoding(name: str) -> str:
 def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
     """Return the text of some bytes, with ``\\n`` at the ends of lines, and its encoding where that is a guess.
 
-    In this order: a byte order mark, UTF-8, the encoding that the file declares or the user gave, a guess by chardet.
-    Where most letters are ASCII and the guess is no Latin encoding or not sure, it is windows-1252.
+    In this order: a byte order mark, UTF-16 of mostly Western letters, UTF-8, the encoding that the file declares or the
+    user gave, a guess by chardet. Where most letters are ASCII and the guess is no Latin encoding or not sure, it is
+    windows-1252.
 
     Raises:
         NoTextError: they are no text, or of an encoding that is not known.
@@ -60,6 +61,8 @@ def decode(data: bytes, declared: str | None = None) -> tuple[str, str]:
         if data.startswith(mark):
             return _tidy(_decoded(data, encoding)), ""
     sample = data[:SAMPLE]
+    if encoding := _wide(sample):
+        return _tidy(_decoded(data, encoding)), encoding
     if b"\0" in sample or sum(byte in _CONTROLS for byte in sample) > len(sample) // 50:
         raise NoTextError("binary")
     try:
@@ -80,6 +83,13 @@ def _decoded(data: bytes, encoding: str) -> str:
 
 def _tidy(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _wide(sample: bytes) -> str:
+    """Return which UTF-16 a text without a mark is: of most of its characters one byte, always the same, is zero."""
+    first, second = sample[0::2].count(0), sample[1::2].count(0)
+    enough = max(2, len(sample) // 5)
+    return "utf-16-be" if not second and first > enough else "utf-16-le" if not first and second > enough else ""
 
 
 def _known(name: str | None) -> str | None:

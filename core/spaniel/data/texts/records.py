@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,14 +14,33 @@ from spaniel.data.readers.records import TEXTS
 
 _TITLES = ("title", "name", "subject", "headline")
 _DELIMITERS = ",;\t|"
-_DEPTH = 20
+_DEPTH = 100
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?")
 
 Row = tuple[int, Mapping[str, Any] | str]
 """The number of a row or line, from 1, and its fields or what is wrong with it."""
 
 
 def read_table(text: str, ending: str) -> Iterator[Row]:
-    """Yield the rows of a table behind its header; it is parted by what its first line has most of: ``, ; | tab``."""
+    """Yield the rows of a table behind its header; it is parted by what its first line has most of: ``, ; | tab``.
+
+    A column of nothing but numbers without leading zeros has numbers; any other has texts.
+    """
+    rows = list(_read_cells(text, ending))
+    fields = [row for _, row in rows if not isinstance(row, str)]
+    texts = {
+        name for row in fields for name, cell in row.items() if cell.strip() and not _NUMBER.fullmatch(cell.strip())
+    }
+    for number, row in rows:
+        yield number, row if isinstance(row, str) else {k: v if k in texts else _number(v) for k, v in row.items()}
+
+
+def _number(cell: str) -> int | float | str:
+    cell = cell.strip()
+    return (float(cell) if "." in cell else int(cell)) if cell else ""
+
+
+def _read_cells(text: str, ending: str) -> Iterator[tuple[int, dict[str, str] | str]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = text[: text.find("\n")] if "\n" in text else text
     tabs = ending in (".tsv", ".tab")
