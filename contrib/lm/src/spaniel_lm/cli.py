@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,36 @@ from spaniel.cli.output import json_option, print_json, print_table
 from spaniel_lm.protocol import Generation, LanguageModel, Message
 
 KIND = "language_model"
+
+_LIMITS = {
+    "answers": ("max-n", "Answers to a prompt (n) at most."),
+    "prompts": ("max-prompts", "Prompts of a request at most."),
+    "prompt_tokens": ("max-prompt-tokens", "Tokens of a prompt at most, beside the model's window."),
+    "answer_tokens": ("max-tokens", "Tokens of an answer (max_tokens) at most."),
+    "request_tokens": ("max-request-tokens", "Tokens of a request at most: prompts and answers, n times."),
+    "body": ("max-body", "Bytes of a request's body at most."),
+    "queue": ("queue", "Requests that wait or are being answered at most."),
+    "client_queue": ("client-queue", "Those of one client (IPv4 address, or IPv6 network of 64 bits)."),
+    "connections": ("connections", "Connections at most."),
+    "head_seconds": ("head-seconds", "Seconds for a request's headers, and between two requests."),
+    "body_seconds": ("body-seconds", "Seconds for a request's body, and for a client to take its answer."),
+    "seconds": ("seconds", "Seconds until an answer is given up, waiting included."),
+    "grace": ("grace", "Seconds for what is under way when the server is told to end."),
+}
+
+
+def limit_options(command: Any) -> Any:
+    """Add the ceilings of a server."""
+    from spaniel_lm.serving.limits import Limits
+
+    for limit in reversed(fields(Limits)):
+        option, words = _LIMITS[limit.name]
+        whole = isinstance(limit.default, int)
+        kind = click.IntRange(1) if whole else click.FloatRange(0, min_open=limit.name != "grace")
+        command = click.option(
+            f"--{option}", limit.name, default=limit.default, show_default=True, type=kind, help=words
+        )(command)
+    return command
 
 
 @click.group()
@@ -209,20 +240,41 @@ def export(state: State, /, lm: str, file: Path, **settings: Any) -> None:
     "--key-variable",
     default="SPANIEL_LM_KEY",
     show_default=True,
-    help="Environment variable with the key that clients must send; unset: none.",
+    help="Environment variable with the key that clients must send; unset: none, and if named here, an error.",
 )
+@limit_options
 @running_options
-@click.pass_obj
-def serve(state: State, /, lm: str, host: str, port: int, name: str | None, key_variable: str, **settings: Any) -> None:
-    """Offer a local LM by OpenAI's protocol: chat completions, completions with echo and logprobs, models."""
+@click.pass_context
+def serve(
+    click_context: click.Context,
+    /,
+    lm: str,
+    host: str,
+    port: int,
+    name: str | None,
+    key_variable: str,
+    **settings: Any,
+) -> None:
+    """Offer a local LM by OpenAI's protocol: chat completions, completions with echo and logprobs, models.
+
+    A request beyond a limit is refused with 400 or 413, one for which there is no room with 429 and Retry-After. Answers
+    that nobody waits for any more are ended. On SIGTERM or SIGINT what waits is refused with 503, what is under way has
+    --grace seconds, and the server ends.
+    """
     from spaniel_lm.local.model import LocalModel
 
+    state: State = click_context.obj
     try:
-        from spaniel_lm.serving.app import serve as run
+        from spaniel_lm.serving.limits import Limits
+        from spaniel_lm.serving.server import serve as run
     except ImportError as error:
         raise UsageError(f'serving needs {error.name}: pip install "spaniel-lm[serve]"') from error
+    limits = Limits(**{one.name: settings.pop(one.name) for one in fields(Limits)})
+    key = os.environ.get(key_variable, "")
+    if not key and click_context.get_parameter_source("key_variable") is not click.core.ParameterSource.DEFAULT:
+        raise UsageError(f"--key-variable: {key_variable} is not set, or empty")
     with running(state, **settings) as context:
         model = context.create(KIND, lm)
         if not isinstance(model, LocalModel):
             raise UsageError(f"{lm} does not run here; transformers(model=…) and smollm2 do")
-        run(model, name or lm, host, port, os.environ.get(key_variable, ""))
+        run(model, name or lm, host, port, key, limits)

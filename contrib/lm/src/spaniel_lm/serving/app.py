@@ -1,29 +1,31 @@
-"""The server: chat completions, completions with echo and log-probabilities, and the list of models."""
+"""The service: chat completions, completions with echo and log-probabilities, and the list of models."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
-import json
-from collections import OrderedDict
-from functools import partial
+import logging
+from collections.abc import Mapping
+from reprlib import repr as shown
 from typing import Any
 
-from spaniel import SpanielError, UsageError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from spaniel_lm.local.model import LocalModel
-from spaniel_lm.protocol import Answer
-from spaniel_lm.serving import wire
-from spaniel_lm.serving.worker import Worker
+from spaniel_lm.serving.admission import Admission
+from spaniel_lm.serving.answers import Answers
+from spaniel_lm.serving.limits import KEY_CHARACTERS, Limits
+from spaniel_lm.serving.refusal import Refusal
+from spaniel_lm.serving.worker import Stopped
+from spaniel_lm.serving.works import Reply, Work, Works
 
-LARGEST = 2**22
-"""Bytes of a request at most."""
-REMEMBERED = 1024
-"""Answers kept for requests that are sent again under the same idempotency key."""
+_METHODS = {"/v1/models": "GET", "/v1/chat/completions": "POST", "/v1/completions": "POST"}
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -33,141 +35,181 @@ class Service:
         model: what answers.
         name: under which clients ask for it.
         key: that clients must send; empty for none.
+        limits: what they may ask.
     """
 
-    def __init__(self, model: LocalModel, name: str, key: str = "") -> None:
-        self.model, self.name, self.key = model, name, key
-        self.worker = Worker(model)
-        self._answered: OrderedDict[str, asyncio.Task[tuple[int, Any]]] = OrderedDict()
+    def __init__(self, model: LocalModel, name: str, key: str = "", limits: Limits = Limits()) -> None:  # noqa: B008 - frozen
+        self.name, self.key, self.limits = name, key, limits
+        self.answers = Answers(model, name, limits)
+        self.admission = Admission(limits)
+        self._works = Works()
+        self._bodies: set[asyncio.Timeout] = set()
 
     def app(self) -> Starlette:
         """Return the application."""
-        return Starlette(
+        made = Starlette(
             routes=[
-                Route("/v1/models", self.models, methods=["GET"]),
-                Route("/v1/chat/completions", self.chat, methods=["POST"]),
-                Route("/v1/completions", self.completions, methods=["POST"]),
-            ]
+                Route("/v1/models", self.models, methods=["GET", "OPTIONS"]),
+                Route("/v1/models/{name:path}", self.model, methods=["GET", "OPTIONS"]),
+                Route("/v1/chat/completions", self.chat, methods=["POST", "OPTIONS"]),
+                Route("/v1/completions", self.completions, methods=["POST", "OPTIONS"]),
+            ],
+            exception_handlers={Refusal: _refused, HTTPException: _unknown, Exception: _broken},
         )
+        made.router.redirect_slashes = False
+        return made
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
-        refused = self._refuse(request)
-        entry = {"id": self.name, "object": "model", "created": 0, "owned_by": "spaniel"}
-        return refused or JSONResponse({"object": "list", "data": [entry]})
+        return self._options(request) or JSONResponse({"object": "list", "data": [self._entry]})
+
+    async def model(self, request: Request) -> Response:
+        """Describe the one model."""
+        answer = self._options(request)
+        named = request.path_params["name"]
+        if answer is None and named != self.name:
+            raise Refusal(f"there is no model {shown(named)}; there is {self.name}", 404, "model", "model_not_found")
+        return answer or JSONResponse(self._entry)
 
     async def chat(self, request: Request) -> Response:
         """Answer a chat."""
-        return await self._respond(request, True)
+        return self._options(request) or await self._respond(request, True)
 
     async def completions(self, request: Request) -> Response:
         """Go on with texts, or score them."""
-        return await self._respond(request, False)
+        return self._options(request) or await self._respond(request, False)
 
-    def _refuse(self, request: Request) -> Response | None:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.key and not hmac.compare_digest(given.encode(), self.key.encode()):
-            return JSONResponse(wire.failure("the key is missing or wrong", "authentication_error"), 401)
+    async def stop(self) -> None:
+        """Refuse what comes and what waits at once, and what is under way after a while."""
+        loop = asyncio.get_running_loop()
+        self.admission.is_stopping = True
+        self.answers.worker.stop()
+        for clock in self._bodies:
+            clock.reschedule(loop.time())
+        loop.call_later(self.limits.grace, self.answers.worker.stop, True)
+
+    @property
+    def _entry(self) -> dict[str, Any]:
+        return {"id": self.name, "object": "model", "created": 0, "owned_by": "spaniel"}
+
+    def _options(self, request: Request) -> Response | None:
+        """Return what a path offers, where that is asked; refuse who has no key."""
+        if request.method == "OPTIONS":
+            method = _METHODS.get(request.url.path, "GET")
+            return Response(status_code=204, headers={"Allow": f"{method}, {'HEAD, ' * (method == 'GET')}OPTIONS"})
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        sent = given.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+        if self.key and not hmac.compare_digest(sent, self.key.encode()):
+            raise Refusal("the key is missing or wrong", 401, code="invalid_api_key")
         return None
 
     async def _respond(self, request: Request, chat: bool) -> Response:
-        refused = self._refuse(request)
-        if refused is not None:
-            return refused
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST:
-                return JSONResponse(wire.failure(f"a request has at most {LARGEST} bytes"), 413)
+        _check_headers(request.headers, self.limits)
         key = request.headers.get("idempotency-key", "")
-        task = self._answered.get(key) if key else None
-        if task is None:
-            task = asyncio.create_task(self._answer(body, chat))
-            if key:
-                self._answered[key] = task
-                while len(self._answered) > REMEMBERED:
-                    self._answered.popitem(last=False)
-        # The work goes on where the client has gone, so that it finds it when it comes back.
-        status, content = await asyncio.shield(task)
-        return JSONResponse(content, status)
+        address = request.client.host if request.client is not None else ""
+        with self.admission.admitted(address):
+            try:
+                body = await self._body(request)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            work = self._work(key, body, chat)
+            gone = asyncio.ensure_future(_until_gone(request))
+            try:
+                reply = await work.wait(gone)
+            finally:
+                gone.cancel()
+        if reply is None:
+            return Response(status_code=400)  # that nobody reads
+        return Response(reply.body, reply.status, reply.headers, "application/json")
 
-    async def _answer(self, body: bytes, chat: bool) -> tuple[int, Any]:
+    async def _body(self, request: Request) -> bytes:
+        body = bytearray()
         try:
-            content = json.loads(body)
-            asked = wire.read(content, chat)
-            named = content.get("model", self.name)
-            if named != self.name:
-                return 404, wire.failure(f"there is no model {named!r}; there is {self.name}")
-            if asked.echo:
-                return 200, await self._echo(asked)
-            return 200, await self._generate(asked, chat)
-        except (wire.BadRequest, UsageError, ValueError, RecursionError) as error:
-            return 400, wire.failure(str(error))
-        except SpanielError as error:
-            return 500, wire.failure(str(error), "server_error")
+            async with asyncio.timeout(self.limits.body_seconds) as clock:
+                self._bodies.add(clock)
+                try:
+                    async for part in request.stream():
+                        body += part
+                        if len(body) > self.limits.body:
+                            raise _too_large(self.limits)
+                finally:
+                    self._bodies.remove(clock)
+        except TimeoutError:
+            if self.admission.is_stopping:
+                raise self.admission.stopping() from None
+            words = f"the body was not whole within {self.limits.body_seconds:g} seconds"
+            raise Refusal(words, 408, code="timeout") from None
+        return bytes(body)
 
-    async def _generate(self, asked: wire.Asked, chat: bool) -> dict[str, Any]:
-        futures = [self.worker.generate(prompt, asked.settings) for prompt in asked.prompts]
-        answers = await asyncio.gather(*map(asyncio.wrap_future, futures))
-        flat: list[Answer] = [one for answer in answers for one in (answer, *answer.others)]
-        choice = wire.chat_choice if chat else wire.text_choice
-        pieces = [self.model.tokenizer.pieces(one.tokens) if asked.logprobs else None for one in flat]
-        choices = [choice(at, one, parts) for at, (one, parts) in enumerate(zip(flat, pieces, strict=True))]
-        prompt, made = sum(one.prompt_tokens for one in answers), sum(one.answer_tokens for one in flat)
-        return wire.envelope("chat.completion" if chat else "text_completion", self.name, choices, prompt, made)
+    def _work(self, key: str, body: bytes, chat: bool) -> Work:
+        if not key:
+            return Work(self._answer(body, chat))
+        digest = hashlib.sha256(b"chat " + body if chat else b"text " + body).digest()
+        work = self._works.find(key, digest)
+        if work is None:
+            work = Work(self._answer(body, chat))
+            self._works.keep(key, digest, work)
+        return work
 
-    async def _echo(self, asked: wire.Asked) -> dict[str, Any]:
-        choices, total = [], 0
-        split = []
-        for prompt in asked.prompts:
-            if isinstance(prompt, str):
-                ids, starts = await asyncio.wrap_future(self.worker.call(partial(self.model.tokenizer.spans, prompt)))
-                text = prompt
-            else:
-                ids, text = list(prompt), ""
-                self.model.tokenizer.ids([ids])
-                starts = []
-            split.append((ids, starts, text))
-        futures = [self.worker.logprobs(ids[:1], ids[1:]) if len(ids) > 1 else None for ids, _, _ in split]
-        for at, ((ids, starts, text), future) in enumerate(zip(split, futures, strict=True)):
-            values = (await asyncio.wrap_future(future)).logprobs.tolist() if future is not None else []
-            if text:
-                ends = [*starts[1:], len(text)]
-                pieces = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-            else:
-                pieces = self.model.tokenizer.pieces(ids)
-                starts = [sum(map(len, pieces[:place])) for place in range(len(pieces))]
-            table = wire.token_table(pieces, [None, *values], starts) if asked.logprobs else None
-            choices.append({"index": at, "text": text or "".join(pieces), "logprobs": table, "finish_reason": "length"})
-            total += len(ids)
-        return wire.envelope("text_completion", self.name, choices, total, 0)
+    async def _answer(self, body: bytes, chat: bool) -> Reply:
+        try:
+            return Reply(200, await self.answers.answer(body, chat), {})
+        except Refusal as refusal:
+            refused = refusal
+        except Stopped:
+            refused = self.admission.stopping()
+        except Exception as error:
+            # The model's fault, or ours: the client learns that there is one, the server's log which.
+            _log.exception("a request was not answered")
+            refused = Refusal(f"the model failed: {type(error).__name__}", 500)
+        answer = JSONResponse(refused.content)
+        return Reply(refused.status, bytes(answer.body), refused.headers)
 
 
-def serve(model: LocalModel, name: str, host: str, port: int, key: str = "") -> None:
-    """Serve a model until the process is told to end; load it first.
+def _check_headers(headers: Mapping[str, str], limits: Limits) -> None:
+    """Refuse what cannot be read, before it is.
 
     Raises:
-        UsageError: the address cannot be had.
+        Refusal: it cannot.
     """
-    import socket
+    kind, _, parameters = headers.get("content-type", "application/json").partition(";")
+    if kind.strip().lower() != "application/json":
+        raise Refusal(f"the body must be application/json, not {shown(kind.strip())}", 415)
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    if "charset=" in charset and "charset=utf-8" not in charset and "charset=utf8" not in charset:
+        raise Refusal(f"the body must be UTF-8, not {shown(parameters.strip())}", 415)
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Refusal("the body must not be compressed", 415)
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limits.body:
+        raise _too_large(limits)
+    if len(headers.get("idempotency-key", "")) > KEY_CHARACTERS:
+        raise Refusal(f"an Idempotency-Key has at most {KEY_CHARACTERS} characters")
 
-    import uvicorn
 
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UsageError(f"cannot serve at {host}:{port}: {error.strerror or error}") from error
-    service = Service(model, name, key)
-    service.worker.call(lambda: model.transformer).result()
-    import click
+def _too_large(limits: Limits) -> Refusal:
+    return Refusal(f"a body has at most {limits.body} bytes on this server", 413, code="request_too_large")
 
-    place = f"[{host}]" if ":" in host else host
-    click.echo(f"{name} is served at http://{place}:{listener.getsockname()[1]}/v1")
-    try:
-        uvicorn.Server(uvicorn.Config(service.app(), log_level="warning")).run(sockets=[listener])
-    finally:
-        service.worker.close()
-        listener.close()
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refused(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return JSONResponse(refusal.content, refusal.status, refusal.headers)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    allowed = error.headers or {}
+    if error.status_code == 405:
+        words = f"{request.method} is not for {request.url.path}; there is {allowed.get('Allow', '')}"
+    else:
+        words = f"there is no {request.url.path}; there are {', '.join(_METHODS)}"
+    return JSONResponse(Refusal(words, error.status_code).content, error.status_code, dict(allowed))
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse(Refusal(f"the server failed: {type(error).__name__}", 500).content, 500)
