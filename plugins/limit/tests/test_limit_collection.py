@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaniel import Context, UsageError
+from spaniel import Context, Qrels, UsageError
 from spaniel.collections import find_dataset
 from spaniel.data import FolderDataset
 from spaniel.indexing import open_corpus
@@ -175,11 +175,17 @@ def test_the_graph_is_that_of_comparing_all_pairs() -> None:
     weights = [
         len(a & b) / len(a | b) if a & b else 0.0 for i, a in enumerate(sets) for j, b in enumerate(sets) if i != j
     ]
-    found = qrel_graph(qrels)
+    found = qrel_graph(Qrels(qrels))
     assert found.edges == sum(weight > 0 for weight in weights) // 2
     assert found.density == pytest.approx(sum(weight > 0 for weight in weights) / (25 * 24))
     assert found.strength == pytest.approx(sum(weights) / 25)
-    assert qrel_graph({}) == (0, 0, 0.0, 0.0)
+    assert qrel_graph(Qrels({})) == (0, 0, 0.0, 0.0)
+
+
+def test_the_graph_asks_the_judgments_what_is_relevant() -> None:
+    grades = {"q1": {"a": 1, "b": 2}, "q2": {"a": 2, "b": 1}, "q3": {"b": 2}}
+    assert qrel_graph(Qrels(grades)).edges == 3
+    assert qrel_graph(Qrels(grades, level=2)).edges == 1
 
 
 @pytest.mark.slow

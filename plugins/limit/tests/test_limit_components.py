@@ -15,7 +15,9 @@ from spaniel_limit.diagnosis import Options, diagnose, encoder_of
 from spaniel_limit.moment_curve import document_vectors, even_angles, query_vectors
 from spaniel_limit.patterns import all_sets
 from spaniel_limit.ranking import NOWHERE, Wanted, first_sets, rank_run, rank_vectors
+from spaniel_limit.reachable import reach
 from spaniel_limit.table_encoder import Examples, TableEncoder, vocabulary
+from spaniel_limit.term_weights import term_weights
 
 ORACLE = "dense(encoder=moment-curve(collection='limit:documents=20,queries=190'))"
 
@@ -174,6 +176,25 @@ def test_ordinary_judgments_of_several_sizes(context: Context, tmp_path: Path) -
     assert found.graph.edges == 0
 
 
+def test_a_search_by_terms_is_told_which_sets_its_terms_reach(context: Context, small: Task) -> None:
+    pytest.importorskip("spaniel_bm25", reason="spaniel-bm25 is not installed")
+    found = diagnose(context, context.pipeline("bm25"), small, Options(sets=20))
+    assert found.by_dimensions == ()
+    assert found.terms is not None
+    assert found.pipeline_returned.wanted_in_reach == 1.0
+    assert f"by some weights of 0 or more over {found.terms:,} terms" in found.to_text()
+    with pytest.raises(UsageError, match="bm25 is no search by one vector a text"):
+        diagnose(context, context.pipeline("bm25"), small, Options(dimensions=(2,)))
+    # Both words of the first document are in the second, more often.
+    texts = [("d1", "cat dog"), ("d2", "cat cat cat dog dog dog"), ("d3", "bird bird")]
+    corpus = Corpus.from_documents([Document(name, "", text) for name, text in texts])
+    weights = term_weights(context, context.make(context.bind("retrieve", "bm25(b=0)")), corpus)
+    reached = [
+        reach(weights, row, nonnegative=True).reachable for row in corpus.rows([name for name, _ in texts])[:, None]
+    ]
+    assert reached == [False, True, True]
+
+
 # The explainer
 
 
@@ -288,6 +309,27 @@ def test_the_command_draws_the_curve(run_cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     told = run_cli("capacity", "curve", "-d", "2", "--strategy", "gallop", "--json").json
     assert told["curve"]["2"][0]["n"] in (2, 3)
+
+
+def test_the_command_says_which_dimension_judgments_need(run_cli: Cli, tmp_path: Path) -> None:
+    data = "limit:documents=8,queries=28,min_items=10"
+    arguments = ("capacity", "curve", data, "-d", "2", "-d", "6", "--seeds", "2")
+    shown = run_cli(*arguments).stdout
+    assert "28 queries with relevant documents, 8 documents" in shown
+    assert "enough, in theory        4 dimensions" in shown
+    assert "free embeddings return every set with 6, 6 dimensions (2 seeds)" in shown
+    told = run_cli(*arguments, "--json").json
+    assert [one["d"] for one in told["seeds"].values()] == [6, 6]
+    assert list(told["seeds"]) == ["42", "43"]
+    trials = told["seeds"]["42"]["trials"]
+    assert [(trial["d"], trial["solved"]) for trial in trials] == [(2, False), (6, True)]
+    refused = run_cli("capacity", "curve", data, "-k", "3")
+    assert (refused.exit_code, "-k is of every set of k, not of DATA" in refused.stderr) == (2, True)
+    refused = run_cli("capacity", "curve", "--queries", "3")
+    assert (refused.exit_code, "--queries is of DATA" in refused.stderr) == (2, True)
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    assert "wrote" in run_cli(*arguments, "-o", str(tmp_path / "needed.png")).stdout
+    assert (tmp_path / "needed.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_command_says_bounds_and_graphs(run_cli: Cli) -> None:

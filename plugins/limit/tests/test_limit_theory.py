@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from itertools import combinations, pairwise
 from math import comb, log
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.optimize import linprog
+from scipy.sparse import csr_matrix
+from scipy.sparse import random as random_matrix
 from spaniel import Context, UsageError
 from spaniel_limit import critical
 from spaniel_limit.bounds import (
@@ -20,10 +24,12 @@ from spaniel_limit.bounds import (
     least_dimension,
     loss_floor,
 )
-from spaniel_limit.config import CriticalConfig, FreeEmbeddingConfig
+from spaniel_limit.config import CriticalConfig, FreeEmbeddingConfig, NeededConfig
 from spaniel_limit.free import Adam, InfoNce, count_hits, fit, sets_of
 from spaniel_limit.moment_curve import document_vectors, even_angles, query_vectors
+from spaniel_limit.needed import core_of, search_dimension
 from spaniel_limit.patterns import all_sets
+from spaniel_limit.ranking import Wanted
 from spaniel_limit.reachable import all_reachable, reach
 
 MARGIN_TABLE = {
@@ -88,7 +94,8 @@ def test_four_dimensions_return_every_pair_whatever_the_number_of_documents(n: i
 def test_gradients_do_not_find_in_four_dimensions_what_is_there() -> None:
     assert not fit(FreeEmbeddingConfig(n=20, d=4)).solved
     angles, sets = even_angles(20), all_sets(20, 2)
-    assert count_hits(query_vectors(angles[sets]), document_vectors(angles, 2), sets) == sets.size
+    wanted = Wanted.from_sets(sets)
+    assert count_hits(query_vectors(angles[sets]), document_vectors(angles, 2), wanted) == (sets.size, len(sets))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])
@@ -169,7 +176,7 @@ def test_loss_and_gradient_are_those_of_automatic_differentiation(
     vectors = rng.normal(size=(len(sets) + n, 5))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     gradient = np.empty_like(vectors)
-    mine = InfoNce(sets, n, temperature)(vectors[: len(sets)], vectors[len(sets) :], gradient)
+    mine = InfoNce(Wanted.from_sets(sets), n, temperature)(vectors[: len(sets)], vectors[len(sets) :], gradient)
     leaf = torch.tensor(vectors, requires_grad=True)
     logits = leaf[: len(sets)] @ leaf[len(sets) :].T / temperature
     theirs = -torch.log_softmax(logits, dim=1).gather(1, torch.tensor(sets)).mean()
@@ -197,7 +204,8 @@ def test_the_loss_ends_at_the_logarithm_of_k(k: int) -> None:
     angles, sets = even_angles(9), all_sets(9, k)
     queries, documents = query_vectors(angles[sets]), document_vectors(angles, k)
     gradient = np.empty((len(sets) + 9, 2 * k))
-    losses = [InfoNce(sets, 9, t)(queries, documents, gradient) for t in (1.0, 0.1, 0.01, 0.001, 0.0001)]
+    wanted = Wanted.from_sets(sets)
+    losses = [InfoNce(wanted, 9, t)(queries, documents, gradient) for t in (1.0, 0.1, 0.01, 0.001, 0.0001)]
     assert all(a > b for a, b in pairwise(losses))
     assert losses[-1] == pytest.approx(loss_floor(k), abs=1e-6)
     assert loss_floor(2) == log(2)
@@ -206,7 +214,7 @@ def test_the_loss_ends_at_the_logarithm_of_k(k: int) -> None:
 def test_a_training_keeps_unit_vectors_and_counts_by_whole_numbers() -> None:
     found = fit(FreeEmbeddingConfig(n=8, d=4))
     assert found.solved
-    assert (found.hits, found.total, found.accuracy) == (56, 56, 1.0)
+    assert (found.hits, found.total, found.whole, found.accuracy) == (56, 56, 28, 1.0)
     np.testing.assert_allclose(np.linalg.norm(found.queries, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(found.documents, axis=1), 1, atol=1e-6)
     again = fit(FreeEmbeddingConfig(n=8, d=4))
@@ -259,7 +267,7 @@ def test_both_strategies_find_the_edge(
 
     def pretend(context: Context, options: FreeEmbeddingConfig) -> critical.Trial:
         tried.append(options.n)
-        return critical.Trial(options.n, options.n <= edge, 1.0, 0.7, 1, 0.0)
+        return critical.Trial(options.n, options.d, options.n <= edge, 1, 1.0, 0.7, 1, 0.0)
 
     monkeypatch.setattr(critical, "train", pretend)
     found = critical.search(Context(tmp_path), CriticalConfig(d=4, start=start, strategy=strategy, sweep=(-4, 5)))
@@ -283,10 +291,120 @@ def test_a_search_goes_on_with_what_the_store_has(tmp_path: Path, monkeypatch: p
     def fail(*anything: object) -> None:
         raise AssertionError("it was trained again")
 
-    monkeypatch.setattr(critical, "fit", fail)
+    monkeypatch.setattr(critical, "fit_wanted", fail)
     assert critical.search(Context(tmp_path), options, max_iter=3000) == first
 
 
 def test_a_search_gives_up_in_words(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="8 dimensions return every set of 2 among 9 documents"):
         critical.search(Context(tmp_path), CriticalConfig(d=8, start=8, strategy="near", largest=9))
+
+
+# Weights of terms
+
+
+def in_reach_of_terms(points: np.ndarray, chosen: list[int]) -> bool:
+    """The whole program at once, over all documents and all terms."""
+    inside = np.isin(np.arange(len(points)), chosen)
+    if inside.all():
+        return True
+    d = points.shape[1]
+    above = np.column_stack([-points[inside], np.ones((inside.sum(), 2))])
+    below = np.column_stack([points[~inside], -np.ones((~inside).sum()), np.zeros((~inside).sum())])
+    bounds = [(0, 1)] * d + [(None, None), (0, None)]
+    matrix = np.concatenate([above, below])
+    found = linprog([0.0] * (d + 1) + [-1.0], A_ub=matrix, b_ub=np.zeros(len(matrix)), bounds=bounds)
+    return bool(found.x[-1] > 1e-7)
+
+
+def test_weights_of_terms_reach_what_the_whole_program_says() -> None:
+    rng = np.random.default_rng(0)
+    answers = []
+    for _ in range(60):
+        n, d = int(rng.integers(2, 12)), int(rng.integers(1, 6))
+        points = rng.integers(0, 3, (n, d)) * (rng.random((n, d)) < 0.5)
+        chosen = rng.choice(n, rng.integers(1, min(n, 3) + 1), replace=False)
+        expected = in_reach_of_terms(points.astype(float), chosen.tolist())
+        for documents in (points.astype(float), csr_matrix(points.astype(np.float32))):
+            found = reach(documents, chosen, nonnegative=True)
+            assert found.reachable == expected, (points, chosen)
+            if expected and len(chosen) < n:
+                scores = points @ found.query
+                assert (found.query >= 0).all()
+                assert found.margin == pytest.approx(scores[chosen].min() - np.delete(scores, chosen).max())
+                assert found.margin > 0
+        answers.append(expected)
+    assert 10 < sum(answers) < 50, "both answers are tried"
+
+
+def test_a_query_of_terms_cannot_ask_for_what_another_document_has_more_of() -> None:
+    points = np.array([[1.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    assert reach(points, np.array([0]), nonnegative=True).reachable
+    assert not reach(points, np.array([1]), nonnegative=True).reachable
+    assert reach(points, np.array([1])).reachable, "a weight below 0 would do it"
+    assert not reach(points, np.array([1, 2]), nonnegative=True).reachable
+    assert not reach(csr_matrix((3, 4)), np.array([0]), nonnegative=True).reachable, "documents without terms"
+
+
+def test_a_large_vocabulary_takes_the_memory_of_the_terms_that_count() -> None:
+    rng = np.random.default_rng(1)
+    documents = random_matrix(5000, 100_000, 0.0005, format="csr", random_state=rng, dtype=np.float32)
+    tracemalloc.start()
+    found = reach(documents, np.array([3, 17, 40]), nonnegative=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.reachable
+    assert peak < 40e6, "dense, they would take 4 GB"
+
+
+# Judgments of any kind
+
+
+def test_loss_and_gradient_of_sets_of_several_sizes_are_those_of_automatic_differentiation() -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    rng = np.random.default_rng(0)
+    sets = [rng.choice(700, rng.integers(1, 9), replace=False).tolist() for _ in range(800)]
+    vectors = rng.normal(size=(1500, 4))
+    gradient = np.empty_like(vectors)
+    mine = InfoNce(Wanted.from_sets(sets), 700, 0.5, bounded=False)(vectors[:800], vectors[800:], gradient)
+    leaf = torch.tensor(vectors, requires_grad=True)
+    logits = torch.log_softmax(leaf[:800] @ leaf[800:].T / 0.5, dim=1)
+    theirs = -torch.stack([logits[query, rows].mean() for query, rows in enumerate(sets)]).mean()
+    theirs.backward()
+    assert mine == pytest.approx(theirs.item(), rel=1e-10)
+    np.testing.assert_allclose(gradient, leaf.grad.numpy(), atol=1e-12)
+
+
+def test_hits_are_counted_by_the_size_of_each_set() -> None:
+    documents = np.eye(4)
+    wanted = Wanted.from_sets([[0], [0, 1], [1, 2, 3]])
+    queries = np.array([[1.0, 0, 0, 0], [1, 0, 0.5, 0], [0, 1, 1, 1]])
+    assert count_hits(queries, documents, wanted) == (5, 2)
+
+
+def test_what_is_the_same_in_judgments_is_told_apart_no_more() -> None:
+    # Two queries want the same; 1 and 2 are wanted by the same query; 5 and 6 by none.
+    core = core_of(Wanted.from_sets([[0, 4], [4, 0], [1, 2, 4], [3]]), 7)
+    assert [part.tolist() for part in core.wanted.distinct()] == [[0, 3], [1, 3], [2]]
+    assert (core.documents, core.enough) == (5, 4)
+    whole = core_of(Wanted.from_sets([[0, 1, 2]]), 3)
+    assert (whole.wanted.queries, whole.documents, whole.enough) == (1, 1, 1)
+    apart = core_of(Wanted.from_sets([[3 * query, 3 * query + 1, 3 * query + 2] for query in range(30)]), 90)
+    assert (apart.wanted.queries, apart.documents, apart.enough) == (30, 30, 2)
+
+
+def test_the_dimension_of_judgments_is_searched_and_kept(tmp_path: Path) -> None:
+    context = Context(tmp_path / "store")
+    every = Wanted.from_sets(all_sets(9, 2))
+    found = search_dimension(context, every, 9, NeededConfig())
+    assert found.d == 4, "as the critical number of 4 dimensions, 9, says"
+    assert (found.sets, found.documents, found.k, found.enough) == (36, 9, 2, 4)
+    assert [trial.d for trial in found.trials] == [1, 2, 3, 4]
+    assert [trial.whole for trial in found.trials][-1] == 36
+    assert all(trial.whole < 36 for trial in found.trials[:-1])
+    built = len(list((tmp_path / "store").rglob("result.json")))
+    assert search_dimension(context, every, 9, NeededConfig()) == found
+    assert len(list((tmp_path / "store").rglob("result.json"))) == built == 4
+    only = search_dimension(context, every, 9, NeededConfig(dimensions=(2, 6), queries=20))
+    assert ([trial.d for trial in only.trials], only.sets) == ([2, 6], 20)
+    assert search_dimension(context, Wanted.from_sets([[0]]), 1, NeededConfig()).d == 1

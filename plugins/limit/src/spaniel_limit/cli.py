@@ -96,12 +96,13 @@ def check(
 
 
 @capacity.command()
+@click.argument("data", required=False)
 @click.option(
     "--dimensions",
     "-d",
     type=click.IntRange(1),
     multiple=True,
-    help="Dimensions; repeatable. 4, 5, 6 and 8 by default.",
+    help="Dimensions; repeatable. 4, 5, 6 and 8 by default; of DATA those that a search for the fewest comes by.",
 )
 @click.option("-k", default=2, show_default=True, type=click.IntRange(1), help="Documents of a set.")
 @click.option("--seeds", default=1, show_default=True, type=click.IntRange(1), help="First vectors that are tried.")
@@ -113,32 +114,52 @@ def check(
     help="Step by step from the published number, or growing steps and a binary search.",
 )
 @click.option("--sweep", is_flag=True, help="Try 4 numbers below and 5 above what was found, too.")
+@click.option("--queries", type=click.IntRange(1), help="Of DATA: draw so many of its judged queries.")
+@click.option("--updates", type=click.IntRange(1), default=100_000, show_default=True, help="Of a training, at most.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a plot, .png.")
+@split_option
+@on_error_option
 @json_option
 @running_options
 @click.pass_obj
 def curve(
     state: State,
     /,
+    data: str | None,
     dimensions: tuple[int, ...],
     k: int,
     seeds: int,
     strategy: Any,
     sweep: bool,
+    queries: int | None,
+    updates: int,
     output: Path | None,
+    split: str | None,
+    on_error: OnError,
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Find, by dimension, of how many documents free embeddings return every set of k.
+    """Find, by dimension, of how many documents free embeddings return every set of k; or the dimension that DATA needs.
 
+    Of DATA free embeddings are fitted to its judgments, in ever fewer dimensions until they do not return all sets any more.
     Each training is kept, so a search that was stopped goes on. The first seed is 42 plus --seed.
+
+    \b
+    spaniel capacity curve -d 4 -d 5
+    spaniel capacity curve my-collection --seeds 3 -o needed.png
     """
+    check_output(output)
+    if data is not None:
+        _refuse({"k": "-k", "strategy": "--strategy", "sweep": "--sweep"}, "is of every set of k, not of DATA")
+        options = {"dimensions": tuple(sorted(set(dimensions))), "queries": queries, "max_iter": updates}
+        _needed(state, data, split, on_error, seeds, options, output, as_json, settings)
+        return
+    _refuse({"queries": "--queries", "split": "--split", "on_error": "--on-error"}, "is of DATA, and none is given")
     from spaniel_limit.bounds import PUBLISHED_CRITICAL, fit_cubic
     from spaniel_limit.config import CriticalConfig
     from spaniel_limit.critical import search
     from spaniel_limit.plots import draw_curve
 
-    check_output(output)
     chosen = sorted(set(dimensions)) or [4, 5, 6, 8]
     found: dict[int, list[Any]] = {}
     with running(state, **settings) as context, context.stage("free embeddings", None, "trainings"):
@@ -149,6 +170,7 @@ def curve(
                     CriticalConfig(
                         d=d, k=k, strategy=strategy, sweep=(-4, 5) if sweep else None, seed=42 + settings["seed"] + seed
                     ),
+                    max_iter=updates,
                 )
                 for seed in range(seeds)
             ]
@@ -176,6 +198,52 @@ def curve(
     if cubic is not None:
         terms = " ".join(f"{c:+.4f} d^{power}" for power, c in enumerate(cubic.coefficients))
         click.echo(f"\nfit: n = {terms}, r2 {cubic.r2:.4f}")
+    if output is not None:
+        click.echo(f"wrote {output}")
+
+
+def _refuse(options: dict[str, str], reason: str) -> None:
+    """Refuse options that were given and mean nothing here."""
+    context = click.get_current_context()
+    for name, written in options.items():
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise UsageError(f"{written} {reason}")
+
+
+def _needed(
+    state: State,
+    data: str,
+    split: str | None,
+    on_error: OnError,
+    seeds: int,
+    options: dict[str, Any],
+    output: Path | None,
+    as_json: bool,
+    settings: dict[str, Any],
+) -> None:
+    """Find the dimension that the judgments of a collection need."""
+    from spaniel.system import open_task
+
+    from spaniel_limit.config import NeededConfig
+    from spaniel_limit.diagnosis import wanted_sets
+    from spaniel_limit.needed import search_dimension
+    from spaniel_limit.plots import draw_needed
+    from spaniel_limit.report import report_needed
+
+    numbers = [42 + settings["seed"] + at for at in range(seeds)]
+    with running(state, **settings) as context:
+        task = open_task(context, find_dataset(context, data, on_error), split)
+        wanted, _ = wanted_sets(task)
+        n = len(task.corpus)
+        with context.stage("free embeddings", None, "trainings"):
+            found = [search_dimension(context, wanted, n, NeededConfig(seed=seed, **options)) for seed in numbers]
+    if output is not None:
+        draw_needed(found, task.dataset.name, output)
+    if as_json:
+        told = {seed: one.to_json() for seed, one in zip(numbers, found, strict=True)}
+        print_json({"collection": task.dataset.name, "queries": wanted.queries, "documents": n, "seeds": told})
+        return
+    click.echo(report_needed(found, task.dataset.name, wanted.queries, n))
     if output is not None:
         click.echo(f"wrote {output}")
 

@@ -88,12 +88,10 @@ class TopKSetConfig(Config):
     k: int = Field(2, description="size of the sets", ge=1)
 
 
-class FreeEmbeddingConfig(Config):
-    """Options of the free-embedding experiment; the defaults are the published ones."""
+class TrainingConfig(Config):
+    """Options of training vectors without texts; the defaults are the published ones."""
 
-    n: int = Field(description="documents", ge=1)
     d: int = Field(description="dimensions", ge=1)
-    k: int = Field(2, description="documents of a set", ge=1)
     lr: float = Field(0.01, description="learning rate of Adam", gt=0)
     max_iter: int = Field(100_000, description="updates, at most", ge=1)
     temperature: float = Field(0.1, description="what scores are divided by", gt=0)
@@ -101,9 +99,16 @@ class FreeEmbeddingConfig(Config):
     eval_every: int = Field(50, description="updates between two looks at the ranking", ge=1)
     patience: int = Field(1000, description="updates without a lower loss after which it stops", ge=1)
     min_delta: float = Field(1e-5, description="what counts as a lower loss", ge=0)
-    query_cap: int | None = Field(None, description="sets, drawn at random, where all are too many", ge=1)
     normalise: bool = Field(True, description="whether vectors are scaled to length 1 after each update")
     dtype: Literal["float32", "float64"] = Field("float32", description="arithmetic")
+
+
+class FreeEmbeddingConfig(TrainingConfig):
+    """Options of the free-embedding experiment: every set of ``k`` among ``n`` documents."""
+
+    n: int = Field(description="documents", ge=1)
+    k: int = Field(2, description="documents of a set", ge=1)
+    query_cap: int | None = Field(None, description="sets, drawn at random, where all are too many", ge=1)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -129,3 +134,14 @@ class CriticalConfig(Config):
     )
     seed: int = Field(42, description="seed of the first vectors", ge=0)
     largest: int = Field(100_000, description="documents after which it gives up", ge=2)
+
+
+class NeededConfig(Config):
+    """Options of the search for the dimension that judgments need."""
+
+    dimensions: tuple[int, ...] = Field(
+        (), description="dimensions that are tried; left out: 1, 2, 4 … until all sets are returned, then in between"
+    )
+    queries: int | None = Field(None, description="sets, drawn at random, where all are too many", ge=1)
+    max_iter: int = Field(100_000, description="updates of a training, at most", ge=1)
+    seed: int = Field(42, description="seed of the first vectors and of what is drawn", ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,13 +11,14 @@ from spaniel import UsageError
 from spaniel.store import Draft, Need, Recipe
 
 from spaniel_limit.bounds import PUBLISHED_CRITICAL, PUBLISHED_CUBIC, Cubic
-from spaniel_limit.config import CriticalConfig, FreeEmbeddingConfig
-from spaniel_limit.free import fit
+from spaniel_limit.config import CriticalConfig, FreeEmbeddingConfig, TrainingConfig
+from spaniel_limit.free import fit_wanted, sets_of
+from spaniel_limit.ranking import Wanted
 
 if TYPE_CHECKING:
     from spaniel import Context
 
-VERSION = "1"
+VERSION = "2"
 """Version of the training's rules; part of the address of every result."""
 _RESULT, _QUERIES, _DOCUMENTS = "result.json", "queries.npy", "documents.npy"
 
@@ -26,15 +28,19 @@ class Trial(NamedTuple):
 
     Attributes:
         n: documents.
+        d: dimensions.
         solved: whether every set was returned.
-        accuracy: share of the relevant documents that were returned, at the best look.
+        whole: how many were, at the best look.
+        accuracy: share of the relevant documents that were returned, at that look.
         loss: of the last update.
         iterations: updates.
         seconds: that it took when it was run.
     """
 
     n: int
+    d: int
     solved: bool
+    whole: int
     accuracy: float
     loss: float
     iterations: int
@@ -61,24 +67,44 @@ class Critical(NamedTuple):
 
 
 def training_need(options: FreeEmbeddingConfig) -> Need:
-    """Name the vectors of a training in the store: ``queries.npy`` and ``documents.npy``, with ``result.json``."""
-
-    def build(draft: Draft) -> None:
-        found = fit(options, draft.progress(options.max_iter, "updates"))
-        np.save(draft.file(_QUERIES), found.queries, allow_pickle=False)
-        np.save(draft.file(_DOCUMENTS), found.documents, allow_pickle=False)
-        told = {"solved": found.solved, "accuracy": found.accuracy, "loss": found.loss, "iterations": found.iterations}
-        draft.file(_RESULT).write_text(json.dumps({**told, "seconds": round(draft.seconds, 3)}), encoding="utf-8")
-
-    config = options.model_dump(exclude={"seed"})
-    return Need(Recipe("free-embeddings", "spaniel-limit/free-embeddings", VERSION, config, options.seed), build)
+    """Name the vectors of a training on every set of ``k``; see :func:`fit_need`."""
+    return fit_need(options, lambda: Wanted.from_sets(sets_of(options)), options.n)
 
 
 def train(context: Context, options: FreeEmbeddingConfig) -> Trial:
-    """Return a training's result; one that was run before is read from the store."""
-    artifact = context.obtain(training_need(options))
+    """Return the result of a training on every set of ``k``; one that was run before is read from the store."""
+    return read_trial(context, training_need(options), options, options.n)
+
+
+def fit_need(
+    options: TrainingConfig, wanted: Callable[[], Wanted], n: int, facts: Mapping[str, Any] | None = None
+) -> Need:
+    """Name the vectors of a training in the store: ``queries.npy`` and ``documents.npy``, with ``result.json``.
+
+    Args:
+        options: the training.
+        wanted: gives what it is fitted to.
+        n: documents.
+        facts: what of ``wanted`` the options do not say, as JSON.
+    """
+
+    def build(draft: Draft) -> None:
+        found = fit_wanted(wanted(), n, options, draft.progress(options.max_iter, "updates"))
+        np.save(draft.file(_QUERIES), found.queries, allow_pickle=False)
+        np.save(draft.file(_DOCUMENTS), found.documents, allow_pickle=False)
+        told = {"solved": found.solved, "whole": found.whole, "accuracy": found.accuracy, "loss": found.loss}
+        told |= {"iterations": found.iterations, "seconds": round(draft.seconds, 3)}
+        draft.file(_RESULT).write_text(json.dumps(told), encoding="utf-8")
+
+    config = {**options.model_dump(exclude={"seed"}), **(facts or {})}
+    return Need(Recipe("free-embeddings", "spaniel-limit/free-embeddings", VERSION, config, options.seed), build)
+
+
+def read_trial(context: Context, need: Need, options: TrainingConfig, n: int) -> Trial:
+    """Return the result of a training, from the store; what was not run yet is run."""
+    artifact = context.obtain(need)
     told: dict[str, Any] = json.loads((artifact.path / _RESULT).read_text(encoding="utf-8"))
-    return Trial(options.n, told["solved"], told["accuracy"], told["loss"], told["iterations"], told["seconds"])
+    return Trial(n, options.d, **told)
 
 
 def start_of(d: int, k: int) -> int:

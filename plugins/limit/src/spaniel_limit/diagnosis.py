@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from spaniel_limit.bounds import largest_margin, least_dimension
 from spaniel_limit.graph import QrelGraph, qrel_graph
 from spaniel_limit.ranking import Ranking, Wanted, first_sets, rank_run, rank_vectors
 from spaniel_limit.reachable import all_reachable, reach
+from spaniel_limit.term_weights import BY_TERMS, term_weights
 
 if TYPE_CHECKING:
     from spaniel import Context, Expression
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from spaniel.pipeline import Pipeline
     from spaniel.system import Task
 
+Rows: TypeAlias = NDArray[np.int64]
 DEPTHS = (2, 10, 20, 100)
 
 
@@ -81,6 +83,7 @@ class Diagnosis:
         graph: how entangled the judgments are.
         pipeline_returned: of the pipeline itself.
         by_dimensions: of vectors cut to leading dimensions, the fewest first, all last; empty for other pipelines.
+        terms: of the vocabulary, where the pipeline is one search by weights of terms.
         least_dimensions: below which no unit vectors return all sets of ``k`` with ``margin``.
         margin: of that bound.
         largest_margin: that the bound leaves to all sets of ``k`` at the encoder's dimensions.
@@ -100,6 +103,7 @@ class Diagnosis:
     margin: float
     largest_margin: float | None = None
     by_dimensions: tuple[Returned, ...] = field(default=())
+    terms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
@@ -123,21 +127,32 @@ class Diagnosis:
 
 
 def diagnose(context: Context, pipeline: Pipeline, task: Task, options: Options = Options()) -> Diagnosis:  # noqa: B008
-    """Run a pipeline and look at which sets it returns; a search by one vector is looked at by dimension, too.
+    """Run a pipeline and look at which sets it returns, and which are in reach of any query, by dimension for one vector.
+
+    Queries of a search by weights of terms have weights of 0 or more.
 
     Raises:
-        UsageError: the collection has no judgments, or a number of dimensions is more than the encoder has.
+        UsageError: the collection has no judgments, a number of dimensions is more than the encoder has, or the pipeline
+            is no search by one vector and dimensions are asked for.
     """
-    if task.qrels is None:
-        raise UsageError(f"{task.dataset.name} has no judgments, so no sets are wanted")
-    wanted, positions = _wanted(task)
+    wanted, positions = wanted_sets(task)
+    qrels = task.qrels or Qrels({})
+    encoder = encoder_of(pipeline)
+    if options.dimensions and encoder is None:
+        raise UsageError(f"{pipeline.expression} is no search by one vector a text; it has no leading dimensions")
     queries = task.queries.select(positions)
     n = len(task.corpus)
     run = context.run(pipeline, queries, task.corpus)
     came = first_sets(run, wanted.sizes)
     k = int(wanted.sizes.max())
-    encoder = encoder_of(pipeline)
+    returned = _returned(rank_run(run, wanted, n), wanted, options.depths)
     rows: list[Returned] = []
+    weights = None if encoder is not None else _weights_of(context, pipeline, task)
+    if weights is not None:
+        sets = _drawn(context, wanted, n, options)
+        with context.stage("sets in reach", sum(map(len, sets)), "sets"):
+            mine, any_of = (_share(context, weights, part, nonnegative=True) for part in sets)
+        returned = replace(returned, wanted_in_reach=mine, any_in_reach=any_of)
     if encoder is not None:
         vectors = cast("DenseVectors", corpus_vectors(context, encoder, task.corpus.need, "dense"))
         asked = cast("DenseVectors", encode_queries(context, encoder, queries)["dense"])
@@ -152,12 +167,13 @@ def diagnose(context: Context, pipeline: Pipeline, task: Task, options: Options 
         sets=len(wanted.distinct()),
         sets_returned=len(came),
         documents_returned=len({row for one in came for row in one}),
-        graph=qrel_graph({name: task.qrels[name] for name in queries.ids}),
-        pipeline_returned=_returned(rank_run(run, wanted, n), wanted, options.depths),
+        graph=qrel_graph(qrels.select(queries.ids)),
+        pipeline_returned=returned,
         least_dimensions=least_dimension(n, min(k, n), options.margin),
         margin=options.margin,
         largest_margin=None if full is None or n <= k else largest_margin(n, k, full),
         by_dimensions=tuple(rows),
+        terms=None if weights is None else int(weights.shape[1]),
     )
 
 
@@ -175,7 +191,8 @@ def leading(vectors: DenseVectors, dimensions: int) -> NDArray[np.float32]:
     if vectors.metric != "cosine":
         return kept
     lengths = np.linalg.norm(kept, axis=1, keepdims=True)
-    return kept / np.maximum(lengths, np.float32(1e-30))
+    made: NDArray[np.float32] = kept / np.maximum(lengths, np.float32(1e-30))
+    return made
 
 
 def _by_dimensions(
@@ -185,12 +202,7 @@ def _by_dimensions(
     for dimensions in options.dimensions:
         if not 1 <= dimensions <= full:
             raise UsageError(f"the encoder has {full} dimensions; {dimensions} of them cannot be looked at")
-    rng = context.rng("capacity", "sets")
-    distinct = wanted.distinct()
-    drawn = rng.permutation(len(distinct))[: options.sets]
-    asked = [distinct[place] for place in drawn.tolist()]
-    size = int(np.median(wanted.sizes))
-    others = [np.sort(rng.choice(n, size, replace=False)) for _ in range(options.sets)] if size < n else []
+    asked, others = _drawn(context, wanted, n, options)
     rows = []
     several = sorted({*options.dimensions, full})
     with context.stage("sets in reach", len(several) * (len(asked) + len(others)), "sets"):
@@ -204,13 +216,30 @@ def _by_dimensions(
     return rows
 
 
-def _share(context: Context, documents: NDArray[np.float32], sets: Sequence[NDArray[np.int64]]) -> float | None:
+def _weights_of(context: Context, pipeline: Pipeline, task: Task) -> Any | None:
+    stage = pipeline.stages[0]
+    if len(pipeline.stages) != 1 or stage.kind != "retrieve" or stage.registered.name not in BY_TERMS:
+        return None
+    return term_weights(context, context.make(stage), task.corpus)
+
+
+def _drawn(context: Context, wanted: Wanted, n: int, options: Options) -> tuple[list[Rows], list[Rows]]:
+    """Return sets that are wanted, and sets of the same size of any documents."""
+    rng = context.rng("capacity", "sets")
+    distinct = wanted.distinct()
+    drawn = rng.permutation(len(distinct))[: options.sets]
+    size = int(np.median(wanted.sizes))
+    others = [np.sort(rng.choice(n, size, replace=False)) for _ in range(options.sets)] if size < n else []
+    return [distinct[place] for place in drawn.tolist()], others
+
+
+def _share(context: Context, documents: Any, sets: Sequence[Rows], nonnegative: bool = False) -> float | None:
     if not sets:
         return None
-    everything = all_reachable(documents)
+    everything = not nonnegative and all_reachable(documents)
     found = 0
     for chosen in sets:
-        found += everything or reach(documents, chosen).reachable
+        found += everything or reach(documents, chosen, nonnegative).reachable
         context.advance(1)
     return found / len(sets)
 
@@ -222,12 +251,17 @@ def _returned(ranking: Ranking, wanted: Wanted, depths: Sequence[int]) -> Return
     return Returned(recall, ranking.whole(wanted), quantiles[3] if quantiles else None, quantiles)
 
 
-def _wanted(task: Task) -> tuple[Wanted, list[int]]:
-    """Return the rows that judged queries want, and the positions of those queries."""
-    qrels = task.qrels or Qrels({})
+def wanted_sets(task: Task) -> tuple[Wanted, list[int]]:
+    """Return the rows that judged queries want, and the positions of those queries.
+
+    Raises:
+        UsageError: the collection has no judgments, or none of a document in its corpus.
+    """
+    if task.qrels is None:
+        raise UsageError(f"{task.dataset.name} has no judgments, so no sets are wanted")
     positions, sets = [], []
     for position, name in enumerate(task.queries.ids):
-        rows = task.corpus.rows(qrels.relevant(name))
+        rows = task.corpus.rows(task.qrels.relevant(name))
         rows = rows[rows >= 0]
         if len(rows):
             positions.append(position)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spaniel import Contribution, Corpus, Explanation, Queries, UsageError
@@ -11,11 +11,10 @@ from spaniel.encoding import corpus_vectors, encode_queries
 
 from spaniel_limit.config import TopKSetConfig
 from spaniel_limit.reachable import reach
+from spaniel_limit.term_weights import term_weights
 
 if TYPE_CHECKING:
     from spaniel import Context
-    from spaniel.data import DenseVectors
-
 
 _NAMED = 3
 """Other documents of a set that a note names."""
@@ -34,23 +33,27 @@ class TopKSet:
         self.context = context
 
     def accepts(self, target: Any) -> bool:
-        """Return whether the stage is a search by one vector a text."""
-        return getattr(target, "form", "") == "dense" and hasattr(getattr(target, "config", None), "encoder")
+        """Return whether the stage is a search by one vector a text, or by weights of terms that an encoder gives."""
+        encoded = hasattr(getattr(target, "config", None), "encoder")
+        return encoded and (getattr(target, "form", "") == "dense" or _is_sparse(target))
 
     def explain(self, target: Any, query: str, rows: Sequence[int], corpus: Corpus) -> Sequence[Explanation]:
         """Explain the scores of documents for a query.
 
         Raises:
-            UsageError: the target is no search by one vector a text.
+            UsageError: the target is no search by one vector a text, and none by an encoder's weights of terms.
         """
         if not self.accepts(target):
-            raise UsageError(f"{type(target).__name__} is no search by one vector a text")
+            raise UsageError(f"{type(target).__name__} is no search by one vector a text, or by its weights of terms")
         if not len(rows):
             return []
         encoder, k = target.config.encoder, self.config.k
-        documents = cast("DenseVectors", corpus_vectors(self.context, encoder, corpus.need, "dense"))
-        asked = cast("DenseVectors", encode_queries(self.context, encoder, Queries.from_lists(["q"], [query]))["dense"])
+        sparse = _is_sparse(target)
+        form = "sparse" if sparse else "dense"
+        documents: Any = corpus_vectors(self.context, encoder, corpus.need, form)
+        asked: Any = encode_queries(self.context, encoder, Queries.from_lists(["q"], [query]))[form]
         scores = asked.dot(documents)[0].astype(np.float64)
+        points = term_weights(self.context, target, corpus) if sparse else documents.values
         order = np.argsort(-scores, kind="stable")
         last, following = order[min(k, len(order)) - 1], order[min(k, len(order) - 1)]
         threshold = float(scores[last] + scores[following]) / 2
@@ -61,7 +64,7 @@ class TopKSet:
         for row, name in zip(rows, corpus.ids(rows), strict=True):
             others = [other for other in order[:k].tolist() if other != row][: k - 1]
             chosen = np.array(sorted([row, *others]), np.int64)
-            found = reach(documents.values, chosen)
+            found = reach(points, chosen, nonnegative=sparse)
             others_named = ", ".join(name for name in corpus.ids(others[:_NAMED])) + (
                 " …" if len(others) > _NAMED else ""
             )
@@ -78,7 +81,10 @@ class TopKSet:
                 "in reach of some query": found.reachable,
                 "with a margin of at least": found.margin if np.isfinite(found.margin) else 0.0,
             }
-            made.append(
-                Explanation("dense", "top-k-set", query, name, float(scores[row]), parts, parameters=parameters)
-            )
+            made.append(Explanation(form, "top-k-set", query, name, float(scores[row]), parts, parameters=parameters))
         return made
+
+
+def _is_sparse(target: Any) -> bool:
+    """Return whether a stage that has an encoder searches by its weights of terms: it names the documents' vectors."""
+    return not hasattr(target, "form") and hasattr(target, "vectors")

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from spaniel.data import topk
 
-from spaniel_limit.config import FreeEmbeddingConfig
+from spaniel_limit.config import FreeEmbeddingConfig, TrainingConfig
 from spaniel_limit.patterns import all_sets
+from spaniel_limit.ranking import Wanted
 
 Floats = NDArray[np.floating[Any]]
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -28,8 +29,9 @@ class Fitted(NamedTuple):
     """What a training came to.
 
     Attributes:
-        hits: relevant documents among the first ``k``, over all queries, at the best look.
+        hits: relevant documents among the first as many of each query, over all queries, at the best look.
         total: how many there are to find.
+        whole: queries whose first documents are just the relevant ones, at that look.
         loss: of the last update.
         iterations: updates done.
         queries: ``(sets, d)``.
@@ -38,6 +40,7 @@ class Fitted(NamedTuple):
 
     hits: int
     total: int
+    whole: int
     loss: float
     iterations: int
     queries: Floats
@@ -64,27 +67,35 @@ def sets_of(options: FreeEmbeddingConfig) -> NDArray[np.int64]:
 
 
 def fit(options: FreeEmbeddingConfig, advance: Callable[[int], None] = lambda done: None) -> Fitted:
-    """Fit vectors until every set is returned, the loss stands still, or the updates are used up.
+    """Fit vectors to every set of ``k`` among ``n`` documents; see :func:`fit_wanted`."""
+    return fit_wanted(Wanted.from_sets(sets_of(options)), options.n, options, advance)
+
+
+def fit_wanted(
+    wanted: Wanted, n: int, options: TrainingConfig, advance: Callable[[int], None] = lambda done: None
+) -> Fitted:
+    """Fit vectors to any judgments, until every set is returned, the loss stands still, or the updates are used up.
 
     Full batches, all documents as negatives, Adam, and vectors scaled to length 1 after each update. The loss that
     patience counts on is that before the update; the ranking is looked at every ``eval_every`` updates.
 
     Args:
-        options: the experiment.
+        wanted: the rows that each query wants, of each one or more.
+        n: documents.
+        options: the training.
         advance: told how many updates were done since it was told last.
     """
-    sets, dtype = sets_of(options), np.dtype(options.dtype)
-    count = len(sets)
+    dtype, count = np.dtype(options.dtype), wanted.queries
     streams = np.random.default_rng(options.seed).spawn(2)
     weights = np.concatenate(
-        [stream.standard_normal((size, options.d)) for stream, size in zip(streams, (count, options.n), strict=True)]
+        [stream.standard_normal((size, options.d)) for stream, size in zip(streams, (count, n), strict=True)]
     ).astype(dtype)
     _to_unit_length(weights)
     queries, documents = weights[:count], weights[count:]
-    loss = InfoNce(sets, options.n, options.temperature, bounded=options.normalise)
+    loss = InfoNce(wanted, n, options.temperature, bounded=options.normalise)
     adam = Adam(weights, options.lr)
     gradient = np.empty_like(weights)
-    best_loss, waited, best_hits, value, done = np.inf, 0, 0, np.inf, 0
+    best_loss, waited, best, value, done = np.inf, 0, (0, 0), np.inf, 0
     for step in range(options.max_iter):
         value = loss(queries, documents, gradient)
         adam.step(weights, gradient)
@@ -99,68 +110,70 @@ def fit(options: FreeEmbeddingConfig, advance: Callable[[int], None] = lambda do
             break
         if step % options.eval_every == 0 or done == options.max_iter:
             advance(options.eval_every)
-            best_hits = max(best_hits, count_hits(queries, documents, sets))
-            if best_hits == sets.size:
+            best = max(best, count_hits(queries, documents, wanted))
+            if best[0] == len(wanted.rows):
                 break
-    return Fitted(best_hits, sets.size, float(value), done, queries.copy(), documents.copy())
+    return Fitted(best[0], len(wanted.rows), best[1], float(value), done, queries.copy(), documents.copy())
 
 
 class InfoNce:
-    """The mean over all relevant pairs of the negative log-softmax over all documents, with its gradient in closed form.
+    """The mean over queries of the mean over their relevant documents of the negative log-softmax over all documents.
 
-    The gradient of the scores is ``(P - R / k) / sets``: P the softmax, R the relevance. Queries are taken in blocks
-    that fit into a cache, and relevance is ``k`` numbers a query, not a matrix.
+    Its gradient is in closed form: that of the scores is ``(P - R) / queries``, P the softmax, R the relevance with lines
+    that add up to 1. Queries are taken in blocks that fit into a cache, and relevance is a number a pair, not a matrix.
 
     Args:
-        sets: ``(sets, k)``, relevant documents.
+        wanted: the rows that each query wants.
         n: documents.
         temperature: what scores are divided by.
         bounded: whether all vectors have length 1.
     """
 
-    def __init__(self, sets: NDArray[np.int64], n: int, temperature: float, bounded: bool = True) -> None:
-        self.sets, self.temperature = sets, temperature
+    def __init__(self, wanted: Wanted, n: int, temperature: float, bounded: bool = True) -> None:
+        self.queries, self.temperature = wanted.queries, temperature
         self._shift = 1 / temperature if bounded and temperature >= _SAFE_TEMPERATURE else None
-        size = max(1, min(len(sets), _CELLS // n))
+        size, bounds, sizes = max(1, min(wanted.queries, _CELLS // n)), wanted.bounds, wanted.sizes
         self._blocks = []
-        for start in range(0, len(sets), size):
-            part = slice(start, min(start + size, len(sets)))
-            lines = np.arange(part.stop - part.start)[:, None] * n
-            self._blocks.append((part, (lines + sets[part]).ravel()))
+        for start in range(0, wanted.queries, size):
+            stop = min(start + size, wanted.queries)
+            pairs = slice(bounds[start], bounds[stop])
+            owners = wanted.owners[pairs]
+            self._blocks.append((slice(start, stop), (owners - start) * n + wanted.rows[pairs], 1 / sizes[owners]))
         self._scores: Floats = np.zeros((size, n))
 
     def __call__(self, queries: Floats, documents: Floats, gradient: Floats) -> float:
         """Return the loss, and write its gradient.
 
         Args:
-            queries: ``(sets, d)``.
+            queries: ``(queries, d)``.
             documents: ``(n, d)``.
-            gradient: ``(sets + n, d)``, that of the queries before that of the documents; overwritten.
+            gradient: ``(queries + n, d)``, that of the queries before that of the documents; overwritten.
         """
-        count, k = self.sets.shape
-        if self._scores.dtype != queries.dtype:
-            self._scores = self._scores.astype(queries.dtype)
-        scaled = documents / queries.dtype.type(self.temperature)
+        count, dtype = self.queries, queries.dtype
+        if self._scores.dtype != dtype:
+            self._scores = self._scores.astype(dtype)
+            self._blocks = [(part, relevant, shares.astype(dtype)) for part, relevant, shares in self._blocks]
+        scaled = documents / dtype.type(self.temperature)
         of_documents = gradient[count:]
         of_documents[:] = 0
         total = 0.0
-        for part, relevant in self._blocks:
+        for part, relevant, shares in self._blocks:
             mine = queries[part]
             scores = self._scores[: len(mine)]
             np.matmul(mine, scaled.T, out=scores)
-            total -= float(scores.ravel()[relevant].sum(dtype=np.float64))
+            total -= float((scores.ravel()[relevant] * shares).sum(dtype=np.float64))
             shift = self._shift if self._shift is not None else scores.max(axis=1, keepdims=True)
             scores -= shift
             np.exp(scores, out=scores)
             sums = scores.sum(axis=1, keepdims=True)
-            total += k * float((np.log(sums) + shift).sum(dtype=np.float64))
+            total += float((np.log(sums) + shift).sum(dtype=np.float64))
             scores /= sums
-            scores.ravel()[relevant] -= 1 / k
+            scores.ravel()[relevant] -= shares
             np.matmul(scores, scaled, out=gradient[part])
             of_documents += scores.T @ mine
         gradient[:count] /= count
         of_documents /= count * self.temperature
-        return total / (count * k)
+        return total / count
 
 
 class Adam:
@@ -188,15 +201,22 @@ class Adam:
         weights -= self._move
 
 
-def count_hits(queries: Floats, documents: Floats, sets: NDArray[np.int64]) -> int:
-    """Count relevant documents among the first ``k`` of each query, ties by the lower document."""
-    n, k = len(documents), sets.shape[1]
-    hits = 0
+def count_hits(queries: Floats, documents: Floats, wanted: Wanted) -> tuple[int, int]:
+    """Count relevant documents among the first as many of each query, ties by the lower document, and queries with all."""
+    n, sizes, bounds = len(documents), wanted.sizes, wanted.bounds
+    deepest = int(sizes.max(initial=1))
+    hits = whole = 0
     size = max(1, _CELLS // n)
-    for start in range(0, len(sets), size):
-        found, _ = topk(np.asarray(queries[start : start + size] @ documents.T, np.float32), k)
-        hits += int((found[:, :, None] == sets[start : start + size, None, :]).sum())
-    return hits
+    for start in range(0, wanted.queries, size):
+        stop = min(start + size, wanted.queries)
+        pairs, mine = slice(bounds[start], bounds[stop]), sizes[start:stop]
+        relevant = np.zeros((stop - start, n), bool)
+        relevant[wanted.owners[pairs] - start, wanted.rows[pairs]] = True
+        found, _ = topk(np.asarray(queries[start:stop] @ documents.T, np.float32), deepest)
+        counted = np.take_along_axis(relevant, found, axis=1) & (np.arange(found.shape[1]) < mine[:, None])
+        hits += int(counted.sum())
+        whole += int((counted.sum(axis=1) == mine).sum())
+    return hits, whole
 
 
 def _to_unit_length(weights: Floats) -> None:

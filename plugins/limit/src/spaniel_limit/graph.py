@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from spaniel import Qrels
 
 
 class QrelGraph(NamedTuple):
@@ -25,12 +25,12 @@ class QrelGraph(NamedTuple):
     strength: float
 
 
-def qrel_graph(qrels: Mapping[str, Mapping[str, float]]) -> QrelGraph:
-    """Measure the graph of judgments; grades above 0 are relevant, and queries without any count as nodes.
+def qrel_graph(qrels: Qrels) -> QrelGraph:
+    """Measure the graph of judgments; what is relevant is asked of them, and queries without any count as nodes.
 
     One sparse product of the incidence matrix with itself in place of a comparison of all pairs.
     """
-    sets = [[name for name, grade in judged.items() if grade > 0] for judged in qrels.values()]
+    sets = [qrels.relevant(query) for query in qrels]
     columns: dict[str, int] = {}
     places = [columns.setdefault(name, len(columns)) for names in sets for name in names]
     sizes = np.array([len(names) for names in sets], np.int64)

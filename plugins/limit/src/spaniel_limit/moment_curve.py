@@ -16,7 +16,9 @@ Floats = NDArray[np.float64]
 def document_vectors(angles: Floats, k: int) -> Floats:
     """Return the documents at some angles: ``(documents, 2k)``, of length 1."""
     multiples = np.asarray(angles, np.float64)[:, None] * np.arange(1, k + 1)
-    return np.stack([np.cos(multiples), np.sin(multiples)], axis=2).reshape(len(multiples), 2 * k) / np.sqrt(k)
+    pairs: Floats = np.stack([np.cos(multiples), np.sin(multiples)], axis=2)
+    made: Floats = pairs.reshape(len(multiples), 2 * k) / np.sqrt(k)
+    return made
 
 
 def query_vectors(angles: Floats) -> Floats:

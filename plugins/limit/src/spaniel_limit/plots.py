@@ -13,6 +13,7 @@ from spaniel_limit.bounds import PUBLISHED_CRITICAL
 
 if TYPE_CHECKING:
     from spaniel_limit.diagnosis import Diagnosis, Returned
+    from spaniel_limit.needed import Needed
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#c05621", "#8a8f98"
 _SHADES = ("#1a4971", "#2b6cb0", "#63a4d8", "#a9cdea")
@@ -55,6 +56,25 @@ def draw_curve(points: Mapping[int, Sequence[int]], path: str | PathLike[str]) -
     axes.set_xlabel("dimensions")
     axes.set_ylabel("documents of which every set is returned")
     axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def draw_needed(found: Sequence[Needed], collection: str, path: str | PathLike[str]) -> None:
+    """Draw the share of sets that free embeddings return, by dimension, a line a seed."""
+    figure, (axes,) = _canvas(1)
+    for one in found:
+        points = [(trial.d, trial.whole / one.sets) for trial in one.trials]
+        axes.plot(*zip(*points, strict=True), "o-", ms=3, color=_BLUE, alpha=0.7)
+        if one.d is not None:
+            axes.axvline(one.d, color=_ORANGE, lw=1, ls="--")
+    several = sorted({trial.d for one in found for trial in one.trials})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(several, [str(d) for d in several])
+    axes.minorticks_off()
+    axes.set_ylim(0, 1.02)
+    axes.set_xlabel("dimensions of free embeddings")
+    axes.set_ylabel("share of the sets that are returned")
+    axes.set_title(f"judgments of {collection}", fontsize=10).set_parse_math(False)
     _save(figure, path)
 
 

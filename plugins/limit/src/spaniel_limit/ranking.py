@@ -28,8 +28,10 @@ class Wanted(NamedTuple):
     rows: NDArray[np.int64]
 
     @classmethod
-    def from_sets(cls, sets: Sequence[Sequence[int]]) -> Wanted:
-        """Make one of the rows that each query wants."""
+    def from_sets(cls, sets: Sequence[Sequence[int]] | NDArray[np.int64]) -> Wanted:
+        """Make one of the rows that each query wants; they may be as many for each, ``(queries, k)``, or not."""
+        if isinstance(sets, np.ndarray):
+            return cls(len(sets), np.repeat(np.arange(len(sets)), sets.shape[1]), np.sort(sets, axis=1).ravel())
         ordered = [np.sort(np.asarray(rows, np.int64)) for rows in sets]
         owners = np.repeat(np.arange(len(sets)), [len(rows) for rows in ordered])
         return cls(len(sets), owners, np.concatenate([*ordered, np.empty(0, np.int64)]))
@@ -38,6 +40,11 @@ class Wanted(NamedTuple):
     def sizes(self) -> NDArray[np.int64]:
         """Number of relevant documents of each query."""
         return np.bincount(self.owners, minlength=self.queries).astype(np.int64)
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Where the pairs of each query begin, and where the last ones end: ``(queries + 1,)``."""
+        return np.searchsorted(self.owners, np.arange(self.queries + 1)).astype(np.int64)
 
     def distinct(self) -> list[NDArray[np.int64]]:
         """Return the sets, each once, in the order in which they come first."""
@@ -95,7 +102,7 @@ def rank_vectors(queries: NDArray[Any], documents: NDArray[Any], wanted: Wanted)
     """
     count, n = len(queries), len(documents)
     ranks, margins = np.empty(len(wanted.rows), np.int64), np.full(count, np.nan)
-    bounds = np.searchsorted(wanted.owners, np.arange(count + 1))
+    bounds = wanted.bounds
     size = max(1, _CELLS // max(1, n * int(wanted.sizes.max(initial=1))))
     columns = np.arange(n)
     for start in range(0, count, size):

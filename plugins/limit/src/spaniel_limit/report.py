@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from spaniel.cli.output import table
 
 from spaniel_limit.diagnosis import Diagnosis, Returned
+from spaniel_limit.needed import Needed
 
 
 def report(found: Diagnosis) -> str:
@@ -28,6 +29,14 @@ def report(found: Diagnosis) -> str:
         lines.append(
             f"                           with {full} dimensions their margin is at most {found.largest_margin:.3g}"
         )
+    if found.terms is not None and found.pipeline_returned.wanted_in_reach is not None:
+        one = found.pipeline_returned
+        lines.append(
+            f"  in reach                 {one.wanted_in_reach:.1%} of the wanted sets, by some weights of 0 or more over "
+            f"{found.terms:,} terms"
+        )
+        if one.any_in_reach is not None:
+            lines.append(f"                           {one.any_in_reach:.1%} of any sets of that size")
     if found.by_dimensions:
         depths = list(found.by_dimensions[0].recall)
         head = ["dimensions", *(f"R@{depth}" for depth in depths), "whole", "margin", "wanted in reach", "any in reach"]
@@ -40,6 +49,40 @@ def report(found: Diagnosis) -> str:
                 f"{(solved[0] or 0) + 1}"
             )
     return "\n".join(lines)
+
+
+def report_needed(found: Sequence[Needed], collection: str, queries: int, documents: int) -> str:
+    """Return the dimension that judgments need as lines of text, by seed where there are several."""
+    one = found[0]
+    lines = [
+        f"{collection}: {queries:,} queries with relevant documents, {documents:,} documents",
+        f"  told apart               {one.sets:,} sets of {one.documents:,} documents; up to {one.k} of a set",
+        f"  enough, in theory        {one.enough:,} dimensions (the moment curve), whether training finds them or not",
+        "",
+    ]
+    trials = {(at, trial.d): trial for at, several in enumerate(found) for trial in several.trials}
+    rows = [["dimensions", "sets returned", "relevant documents returned", "updates"]]
+    for d in sorted({d for _, d in trials}):
+        mine = [trials[at, d] for at in range(len(found)) if (at, d) in trials]
+        rows.append(
+            [
+                str(d),
+                ", ".join(f"{trial.whole / one.sets:.1%}" for trial in mine),
+                ", ".join(f"{trial.accuracy:.1%}" for trial in mine),
+                ", ".join(f"{trial.iterations:,}" for trial in mine),
+            ]
+        )
+    needed = [several.d for several in found]
+    told = ", ".join("none of those tried" if d is None else str(d) for d in needed)
+    least = min((d for d in needed if d is not None), default=None)
+    lines += [*table(rows), "", f"free embeddings return every set with {told} dimensions" + _over(found)]
+    if least is not None:
+        lines.append(f"so {least} are enough; that training fails with fewer does not say that no vectors do it")
+    return "\n".join(lines)
+
+
+def _over(found: Sequence[Needed]) -> str:
+    return f" ({len(found)} seeds)" if len(found) > 1 else ""
 
 
 def _row(one: Returned) -> Sequence[str]:

@@ -240,5 +240,5 @@ def examples_of(context: Context, options: str) -> Examples:
     split = choose_split(dataset, None)
     queries, qrels = dataset.queries(split), dataset.qrels(split)
     corpus = open_corpus(context, dataset.documents())
-    sets = np.array([corpus.rows(list(qrels[name])) for name in queries.ids], np.int64)
+    sets = np.array([corpus.rows(qrels.relevant(name)) for name in queries.ids], np.int64)
     return Examples(queries.texts, corpus.contents(range(len(corpus))), np.sort(sets, axis=1))

@@ -16,6 +16,7 @@ from scipy.sparse import csr_matrix
 from spaniel_text.segments import find_words
 
 from spaniel_limit.free import Adam, InfoNce
+from spaniel_limit.ranking import Wanted
 
 Floats = NDArray[np.float32]
 
@@ -80,7 +81,7 @@ class TableEncoder:
     ) -> float:
         """Train on the loss of the free embeddings by Adam; return the last loss."""
         queries, documents = self.bags(examples.queries), self.bags(examples.documents)
-        loss = InfoNce(examples.sets, len(examples.documents), temperature)
+        loss = InfoNce(Wanted.from_sets(examples.sets), len(examples.documents), temperature)
         adam = Adam(self.table, lr)
         count, value = len(examples.queries), 0.0
         gradient = np.empty((count + len(examples.documents), self.table.shape[1]), np.float32)
