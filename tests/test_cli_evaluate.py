@@ -156,3 +156,23 @@ def test_rerun_takes_what_its_message_advises(run_cli: Cli, data: Path, tmp_path
     assert ran.exit_code == 1
     assert ran.json["queries"] == ["q1", "q2"]
     assert "1 malformed and 0 duplicate records were left out of the documents" in ran.stderr
+
+
+def test_a_judged_query_that_was_left_out_is_none_that_found_nothing(run_cli: Cli, data: Path) -> None:
+    judgments = data / "qrels" / "test.tsv"
+    judgments.write_text(judgments.read_text() + "q3\td1\t1\n")
+    assert evaluate(run_cli, data, "good.trec").exit_code == 2
+    ran = evaluate(run_cli, data, "good.trec", "-m", "RR", "-m", "NumQ", "--on-error", "skip", "--json")
+    assert ran.json["measures"] == {"RR": 1.0, "NumQ": 2.0}
+    assert "judges the query 'q3', which queries.jsonl does not have" in ran.stderr
+    assert "judged queries; they count 0" not in ran.stderr
+
+
+@pytest.mark.parametrize("command", [["evaluate", "good.trec"], ["compare", "bm25"]])
+def test_judgments_that_are_not_read_are_named_where_there_are_none(
+    run_cli: Cli, data: Path, command: list[str]
+) -> None:
+    (data / "qrels" / "test.tsv").rename(data / "judgments.txt")
+    ran = run_cli(command[0], str(data.parent / command[1]) if "." in command[1] else command[1], str(data))
+    assert ran.exit_code == 2
+    assert "note: judgments.txt is not read: it looks like judgments" in ran.stderr

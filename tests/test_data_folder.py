@@ -218,3 +218,25 @@ def test_collections(name: str, split: str, documents: int, queries: int, pairs:
     judged = sorted({document for grades in qrels.values() for document in grades})
     assert (corpus.rows(judged) >= 0).all()
     assert read_qrels(DATA / name / "qrels" / f"{split}.tsv") == qrels
+
+
+def test_ms_marco_is_a_collection(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "collection.tsv").write_text("0\tof the project\n1\tof communication\n")
+    (tmp_path / "queries.dev.tsv").write_text("7\twhat is it\n8\twhy\n")
+    (tmp_path / "queries.dev.small.tsv").write_text("7\twhat is it\n")
+    (tmp_path / "qrels.dev.small.tsv").write_text("7\t0\t1\t1\n")
+    dataset = FolderDataset(tmp_path, store=store)
+    assert opened(dataset, store).ids([0, 1]) == ["1", "0"]
+    assert dataset.splits == ("dev.small",)
+    assert dataset.qrels("dev.small") == {"7": {"1": 1}}
+    assert dataset.queries("dev.small").texts == ("what is it",)
+    assert dataset.queries().ids == ("7", "8")
+    (tmp_path / "queries.dev.small.tsv").write_text("7\tanother\n")
+    with pytest.raises(UsageError, match=r"queries\.dev\.tsv: the query id '7' comes twice, with two texts"):
+        dataset.queries()
+
+
+def test_judgments_without_an_ending_are_read(folder: Path, store: Store) -> None:
+    (folder / "qrels" / "eval").write_text("q1 0 d1 1\n")
+    (folder / "qrels" / "README").write_text("about them\n")
+    assert FolderDataset(folder, store=store).splits == ("eval", "test", "train")

@@ -74,6 +74,29 @@ EXAMPLES = {
         '<subtopic number="2" type="inf">Find b</subtopic></topic>',
         {"1": ("family tree", {"subtopic": ["Find a", "Find b"]})},
     ),
+    "XML of clinical decision support": (
+        '<topics>\n<topic number="1" type="test">\n<note>78 M w/ pmh</note>\n<description>A man of 78.</description>\n'
+        "<summary>78-year-old</summary></topic></topics>",
+        {"1": ("A man of 78.", {"note": "78 M w/ pmh", "summary": "78-year-old"})},
+    ),
+    "XML of precision medicine": (
+        '<topic number="1"><disease>Liposarcoma</disease><gene>CDK4</gene><demographic>38-year-old</demographic></topic>',
+        {"1": ("Liposarcoma CDK4 38-year-old", {})},
+    ),
+    "queries of NTCIR, eHealth and Indri": (
+        "<queries><query><qid>0001</qid><content>a picture</content><description>d</description></query>\n"
+        "<query><id>q2</id><title>an artery</title></query>\n<query><number>51</number><text>oil</text></query></queries>",
+        {"0001": ("a picture", {"description": "d"}), "q2": ("an artery", {}), "51": ("oil", {})},
+    ),
+    "a topic in a line": (
+        "<160>What is PrnP?\n161\tid: a tab\nwt09-1:family tree: a query\n 3:french lick\n",
+        {
+            "160": ("What is PrnP?", {}),
+            "161": ("id: a tab", {}),
+            "wt09-1": ("family tree: a query", {}),
+            "3": ("french lick", {}),
+        },
+    ),
     "CLEF": (
         '<topic lang="en">\n<identifier>10.2452/401-AH</identifier>\n<title>Euro &amp; Inflation</title>\n</topic>',
         {"10.2452/401-AH": ("Euro & Inflation", {})},

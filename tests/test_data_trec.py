@@ -199,6 +199,11 @@ MAKES = {
     '{"qid": "q2", "docno": "é", "score": "1"}\n',
     "pyterrier.csv": 'qid,docid,docno,rank,score,query\nq1,77,a,1,2.5,"x, y"\nq1,78,b,0,3,x\nq2,9,é,0,1,x\n',
     "trec.txt": "q1 Q0 a 1 2.5 t\nq1 Q0 b 2 3 t\nq2 Q0 é 1 1e0 t\n",
+    "tabs.run": "q1\tQ0\ta\t1\t2.5\ta tag\nq1\tQ0\tb\t2\t3\ta tag\nq2\tQ0\té\t1\t1\ta tag\n",
+    "three.tsv": "q1\ta\t2.5\nq1\tb\t3\nq2\té\t1\n",
+    "three.csv": "q1,a,2.5\nq1,b,3\nq2,é,1\n",
+    "named.tsv": "query-id\tcorpus-id\tscore\nq1\ta\t2.5\nq1\tb\t3\nq2\té\t1\n",
+    "four.txt": "q1 b 1 3\nq1 a 2 2.5\nq2 é 1 1\n",
 }
 
 
@@ -211,6 +216,22 @@ def test_runs_of_many_makes(tmp_path: Path, name: str) -> None:
         [("é", 1.0)],
         [],
     ]
+
+
+def test_runs_of_ms_marco_have_ranks_for_scores(tmp_path: Path) -> None:
+    path = tmp_path / "run.tsv"
+    path.write_text("q1\ta\t1\nq1\tb\t2\nq2\tb\t1\nq2\té\t2\nq1\té\t3\n")
+    run = read_run(path, QUERIES, CORPUS)
+    assert [CORPUS.ids(run.of(at)[0]) for at in range(2)] == [["a", "b", "é"], ["b", "é"]]
+    # What is called a score is one.
+    path.write_text("qid\tdocno\tscore\nq1\ta\t1\nq1\tb\t2\n")
+    assert CORPUS.ids(read_run(path, QUERIES, CORPUS).of(0)[0]) == ["b", "a"]
+    path.write_text("q1\ta\n")
+    with pytest.raises(UsageError, match=r"run\.tsv:1: expected the six columns of a TREC run, not 2"):
+        read_run(path, QUERIES, CORPUS)
+    path.write_text("q1\ta\t1\nq1\tb\n")
+    with pytest.raises(UsageError, match=r"run\.tsv:2: expected query, document and score .or rank and score., not 2"):
+        read_run(path, QUERIES, CORPUS)
 
 
 def test_a_parquet_run_has_the_columns_of_ranx(tmp_path: Path) -> None:

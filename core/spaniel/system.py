@@ -70,7 +70,11 @@ def open_task(
     qrels: Qrels = dataset.qrels(chosen)
     qrels = qrels if rel is None else qrels.with_level(judging.rel)
     qrels = qrels.without_own() if judging.leave_out_own else qrels
-    return Task(dataset, chosen, corpus, dataset.queries(chosen), qrels, judging.leave_out_own)
+    queries = dataset.queries(chosen)
+    # A judged query that the collection lacks, and was told to leave out, is not one that found nothing.
+    asked = set(queries.ids)
+    qrels = qrels.select([name for name in qrels if name in asked])
+    return Task(dataset, chosen, corpus, queries, qrels, judging.leave_out_own)
 
 
 def run_system(context: Context, pipeline: Pipeline, task: Task, measures: Sequence[str]) -> System:

@@ -87,10 +87,10 @@ def evaluate(
     settings: dict[str, Any] = {"device": "auto", "seed": seed, "batch_size": None, "offline": False, "trace": None}
     with running(state, **settings) as context:
         task = open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
+        left_out(task.dataset, task.corpus)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments to measure by")
         check_judgments(names, task.qrels)
-        left_out(task.dataset, task.corpus)
         tell_judging(task)
         evaluations = [_measured(path, task, names, on_error) for path in paths]
     if len(given) > 1 or report is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spaniel.data.docstore import Located, corpus_need
 from spaniel.data.faults import Faults, OnError
@@ -128,11 +128,11 @@ class FolderDataset:
         files = self._files.queries
         if not files:
             raise UsageError(f"{self.path} has no queries.jsonl, and no topics")
-        parts = []
+        parts = {}
         for path, format in files.items():
             faults = self.skipped[path.name] = Faults(self.on_error)
-            parts.append(read_queries(path, faults, format))
-        queries = parts[0] if len(parts) == 1 else _joined(parts)
+            parts[path] = read_queries(path, faults, format)
+        queries = next(iter(parts.values())) if len(parts) == 1 else _joined(parts, faults)
         if not split:
             return queries
         judged = self.qrels(split)
@@ -160,8 +160,12 @@ def _found(path: Path, digest: str | OSError) -> str:
     return digest
 
 
-def _joined(parts: list[Queries]) -> Queries:
-    ids = [name for part in parts for name in part.ids]
-    texts = [text for part in parts for text in part.texts]
-    metadata = [one for part in parts for one in part.metadata or [{}] * len(part)]
-    return Queries.from_lists(ids, texts, metadata if any(metadata) else None)
+def _joined(parts: dict[Path, Queries], faults: Faults) -> Queries:
+    """Return the queries of several files, such as of several splits; one that is in two of them counts once."""
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for path, part in parts.items():
+        for name, text, more in zip(part.ids, part.texts, part.metadata or ({},) * len(part), strict=True):
+            if found.setdefault(name, (text, more))[0] != text:
+                faults.report(str(path), f"the query id {name!r} comes twice, with two texts", duplicate=True)
+    texts, metadata = [text for text, _ in found.values()], [more for _, more in found.values()]
+    return Queries.from_lists(list(found), texts, metadata if any(metadata) else None)

@@ -68,6 +68,8 @@ def find_layout(path: Path) -> Layout | None:
     records = [file for file in top if _is_corpus(file)]
     documents = {file: ending(file).lstrip(".").replace("ndjson", "jsonl") for file in records}
     if not documents:
+        documents = {file: "msmarco" for file in top if stem(file, (".tsv",)) == "collection"}
+    if not documents:
         within = [file for name in _FOLDERS if not (path / name).is_symlink() for file in _all_files(path / name)]
         documents = {file: "trec-documents" for file in (*top, *within) if _is_marked(file)}
     if not documents:
@@ -198,13 +200,14 @@ def _find_judgments(path: Path, top: list[Path]) -> list[Path]:
         for file in top
         if _IS_QRELS.search(file.name) and ending(file) not in (".md", ".html", ".pdf", ".xlsx", ".zip")
     ]
-    return [file for file in _files(path / "qrels") if stem(file, JUDGMENTS)] + named
+    inside = _files(path / "qrels")
+    return [file for file in inside if stem(file, JUDGMENTS) or not (ending(file) or _ABOUT.match(file.name))] + named
 
 
 def _by_split(path: Path, judgments: list[Path]) -> dict[str, Path]:
     qrels: dict[str, Path] = {}
     for file in judgments:
-        split = stem(file, JUDGMENTS) if file.parent != path else _split(file)
+        split = _split(file) if file.parent == path else stem(file, JUDGMENTS) or _unpacked(file.name)
         if split in qrels:
             first, second = (one.relative_to(path).as_posix() for one in (qrels[split], file))
             raise UsageError(f"{path} has both {first} and {second}; leave one of them there")

@@ -1,4 +1,7 @@
-"""Run files of any make: TREC's six columns, or query, document and score as CSV, JSON or Parquet (ranx, PyTerrier)."""
+"""Run files of any make: TREC's six columns, or query, document and score as CSV, TSV, JSON or Parquet.
+
+These are written by ranx and PyTerrier, and, with ranks instead of scores, for MS MARCO.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from spaniel.data.corpus import Corpus
 from spaniel.data.faults import Faults, OnError, as_faults, check_id
 from spaniel.data.files import read_lines
 from spaniel.data.queries import Queries
-from spaniel.data.readers.pairs import Pair, ending, read_pairs
+from spaniel.data.readers.pairs import Pair, as_number, ending, read_pairs, split_line
 from spaniel.data.run import Run
 
 NAMED = (".csv", ".json", ".jsonl", ".ndjson", ".parquet")
-"""Endings of runs whose columns have names; what ends otherwise is TREC's."""
+"""Endings of runs whose columns have names; what ends otherwise is TREC's, or has three or four columns."""
 
 
 class RunIds:
@@ -112,12 +115,13 @@ class _Lines:
     def __init__(self, path: Path, queries: Queries, faults: Faults) -> None:
         self.path = path
         self.queries = queries
-        self.trec = ending(path) not in NAMED
+        first = _first_line(path) if ending(path) not in NAMED or ending(path) == ".csv" else []
+        self.trec = ending(path) not in NAMED and len(first) not in (3, 4)
         self.owners, self.numbers, self.scores, self.lines = array("q"), array("q"), array("d"), array("q")
         self.names: dict[str, int] = {}
         self.others: dict[str, None] = {}
         positions = {name: position for position, name in enumerate(queries.ids)}
-        for ordinal, (place, pair) in enumerate(_trec(path) if self.trec else read_pairs(path), 1):
+        for ordinal, (place, pair) in enumerate(_trec(path) if self.trec else read_pairs(path, of_run=True), 1):
             problem = pair if isinstance(pair, str) else None
             if isinstance(pair, Pair):
                 score = _score(pair.number)
@@ -138,6 +142,17 @@ class _Lines:
             self.numbers.append(self.names.setdefault(pair.document, len(self.names)))
             self.scores.append(score or 0.0)
             self.lines.append(int(line) if line.isdecimal() else ordinal)
+        if len(first) == 3 and as_number(first[-1]) is not None and self._are_ranks():
+            self.scores = array("d", (-rank for rank in self.scores))
+
+    def _are_ranks(self) -> bool:
+        """Return whether the numbers of every list are 1, 2, 3 …, as in runs of MS MARCO, where the third column is the rank."""
+        last: dict[int, float] = {}
+        for query, number in zip(self.owners, self.scores, strict=True):
+            if number != last.get(query, 0) + 1:
+                return False
+            last[query] = number
+        return True
 
     def resolve(self, corpus: Corpus) -> tuple[list[str], NDArray[np.int64]]:
         """Return id and row of each document, -1 where the corpus lacks it.
@@ -182,12 +197,23 @@ def _trec(path: Path) -> Iterator[tuple[str, Pair | str]]:
     for place, line in read_lines(path):
         if line is not None and not line.strip():
             continue
-        columns = line.split() if line is not None else []
+        parted = line.strip().split("\t") if line is not None else []
+        # Columns with tabs between them may hold ids with blanks.
+        columns = parted if line is None or len(parted) == 6 else line.split()
         if len(columns) != 6:
             what = "bytes that are no UTF-8" if line is None else f"{len(columns)}"
             yield place, f"expected the six columns of a TREC run, not {what}"
         else:
             yield place, Pair(columns[0], columns[2], columns[4])
+
+
+def _first_line(path: Path) -> list[str]:
+    """Return the columns of the first line that has any: six are TREC's, three or four those of other tools."""
+    for _, line in read_lines(path):
+        if line is not None and line.strip():
+            columns = split_line(line, ending(path) == ".csv")
+            return columns if isinstance(columns, list) else []
+    return []
 
 
 def _score(value: Any) -> float | None:

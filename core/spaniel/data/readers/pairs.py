@@ -41,12 +41,13 @@ def ending(path: Path) -> str:
     return next((suffix.lower() for suffix in reversed(path.suffixes) if suffix not in PACKED), "")
 
 
-def read_pairs(path: Path) -> Iterator[Read]:
+def read_pairs(path: Path, of_run: bool = False) -> Iterator[Read]:
     """Yield the pairs of a file: Parquet, JSON and JSONL by the names of their columns, else by columns.
 
     JSON may be one object of objects, query → document → number, as ranx and pytrec_eval take it, a list of records, or
     records by line. Columns are parted by commas where the name ends in .csv, else by tabs or white space; a header says
-    which is which, and without one they are query, document and number, or query, subtopic, document and number.
+    which is which, and without one they are query, document and number, or query, subtopic, document and number; of a run,
+    query, document, rank and number.
 
     Raises:
         UsageError: the file cannot be read, or has a header without what is needed.
@@ -59,7 +60,7 @@ def read_pairs(path: Path) -> Iterator[Read]:
     elif kind == ".json":
         yield from _json(path)
     else:
-        yield from _columns(path, comma=kind == ".csv")
+        yield from _columns(path, kind == ".csv", of_run)
 
 
 def as_number(value: Any) -> float | None:
@@ -113,7 +114,7 @@ def _json(path: Path) -> Iterator[Read]:
         )
 
 
-def _columns(path: Path, comma: bool) -> Iterator[Read]:
+def _columns(path: Path, comma: bool, of_run: bool) -> Iterator[Read]:
     names: Mapping[str, int] | None = None
     width = 0
     for number, (place, line) in enumerate(read_lines(path)):
@@ -122,7 +123,7 @@ def _columns(path: Path, comma: bool) -> Iterator[Read]:
             continue
         if not line.strip():
             continue
-        columns = _split(line, comma)
+        columns = split_line(line, comma)
         if isinstance(columns, str):
             yield place, columns
             continue
@@ -138,14 +139,18 @@ def _columns(path: Path, comma: bool) -> Iterator[Read]:
                 if fits
                 else f"expected {width} columns like the header, not {len(columns)} columns",
             )
-        elif len(columns) in (3, 4):
+        elif len(columns) not in (3, 4):
+            expected = "score (or rank and score" if of_run else "grade (or TREC's four columns"
+            yield place, f"expected query, document and {expected}), not {len(columns)} columns"
+        elif of_run:
+            yield place, Pair(columns[0], columns[1], columns[-1])
+        else:
             query, *subtopic, document, value = columns
             yield place, Pair(query, document, value, "".join(subtopic))
-        else:
-            yield place, f"expected query, document and grade (or TREC's four columns), not {len(columns)} columns"
 
 
-def _split(line: str, comma: bool) -> list[str] | str:
+def split_line(line: str, comma: bool = False) -> list[str] | str:
+    """Return the columns of a line, parted by commas, else by tabs or white space; or what is wrong with it."""
     if comma:
         try:
             return [column.strip() for column in next(csv.reader([line], strict=True))]

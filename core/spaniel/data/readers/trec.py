@@ -30,8 +30,12 @@ _DEPTH = 20
 """Fields of a topic that are open at once."""
 
 _TOPIC_IDS = ("num", "number", "id", "identifier", "qid", "topic_id", "topicid")
-_TOPIC_TEXTS = ("title", "query", "question", "desc", "")
+_TOPIC_TEXTS = ("title", "query", "question", "content", "text", "desc", "description", "summary", "note", "")
 """Fields that can be the query, the first that has text is; the last is what stands in no field."""
+_TOPIC_PARTS = ("disease", "gene", "variant", "demographic", "treatment", "other")
+"""Fields that are the query together, where none of those is there (Precision Medicine)."""
+_LINE = re.compile(r"<(\d+)>\s*(.+)|([\w.-]{0,20}\d):(.+)")
+"""A topic in a line: ``<160>What is …`` (Genomics) or ``wt09-1:obama family tree`` (Million Query, Web)."""
 _LABELS = {
     "num": "Number|Topic",
     "dom": "Domain",
@@ -67,18 +71,16 @@ class _Block(NamedTuple):
 
 
 def read_topics(path: Path) -> Iterator[Raw]:
-    """Topics in ``<top>`` or ``<topic>``, SGML or XML; lines outside of them are id, tab and text.
+    """Topics in ``<top>``, ``<topic>`` or ``<query>``, SGML or XML; lines outside of them are id, tab and text (or a colon).
 
     The query is the title, else ``<query>``, ``<question>``, the description, or what stands in no field; the id is that of
     ``<num>`` and its like, or the attribute ``number`` or ``id``. Further fields are metadata.
     """
-    for block in _blocks(path, "top|topic"):
+    for block in _blocks(path, "top|topic|query"):
         if isinstance(block, _Block):
             yield block.place, block.problem or _topic(block)
         else:
-            place, line = block
-            name, tab, text = line.partition("\t")
-            yield place, {"_id": name, "text": text} if tab else "expected id, tab and text, or a topic in <top> tags"
+            yield block[0], _line(block[1])
 
 
 def read_documents(path: Path) -> Iterator[Raw]:
@@ -161,6 +163,16 @@ def _attributes(text: str) -> dict[str, str]:
     return {name.lower(): html.unescape(a or b or c) for name, a, b, c in _ATTRIBUTE.findall(text)}
 
 
+def _line(line: str) -> dict[str, Any] | str:
+    name, tab, text = line.partition("\t")
+    found = None if tab else _LINE.fullmatch(line.strip())
+    if found:
+        name, text = found[1] or found[3], found[2] or found[4]
+    elif not tab:
+        return "expected id, tab and text, or a topic in <top> tags"
+    return {"_id": name, "text": text.strip()}
+
+
 def _topic(block: _Block) -> dict[str, Any] | str:
     said = {name: [text for text in texts if text] for name, texts in _fields(block.text).items()}
     for name, value in block.attributes.items():
@@ -170,9 +182,14 @@ def _topic(block: _Block) -> dict[str, Any] | str:
     if found is None:
         return "a topic needs an id, in <num> or as the attribute number; there is no <num>"
     query = next((name for name in _TOPIC_TEXTS if said.get(name)), None)
-    if query is None and not any(name in said for name in _TOPIC_TEXTS[:-1]):
-        return "a topic needs a query, in <title>, <query> or the like; there is no <title>"
-    made: dict[str, Any] = {"_id": said.pop(found)[0], "text": " ".join(said.pop(query)) if query is not None else ""}
+    parts = (query,) if query is not None else tuple(name for name in _TOPIC_PARTS if said.get(name))
+    if not parts and not any(name in said for name in _TOPIC_TEXTS[:-1]):
+        has = ", ".join(f"<{name}>" for name in said if name)
+        return f"a topic needs a query, in <title>, <query> or the like; it has {has} alone"
+    made: dict[str, Any] = {
+        "_id": said.pop(found)[0],
+        "text": " ".join(one for name in parts for one in said.pop(name)),
+    }
     for name, texts in said.items():
         name = _NAMES.get(name, name)
         if texts and name not in made:
