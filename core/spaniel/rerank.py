@@ -10,6 +10,7 @@ import numpy as np
 
 from spaniel.data import Corpus, Queries, Run
 from spaniel.errors import UsageError
+from spaniel.overriding import Overridable
 
 if TYPE_CHECKING:
     from spaniel.config import Config
@@ -19,11 +20,12 @@ BATCH = 256
 """Pairs given to ``score`` at once where neither the session nor the reranker says."""
 
 
-class PointwiseReranker(ABC):
+class PointwiseReranker(Overridable, ABC):
     """Scores each document of a list by itself; subclasses implement :meth:`score`.
 
     An option ``k`` in the config, where there is one, says how many documents of each list are reranked; the rest is
-    dropped. A subclass whose score is to count beside that of the stage before overrides :meth:`weight`.
+    dropped. A subclass whose score is to count beside that of the stage before overrides :meth:`weight`; where its scores come
+    from a model, :meth:`fingerprint`. A value in the place of a method is a ``TypeError`` that names it.
 
     Attributes:
         window: pairs given to :meth:`score` at once by rerankers that make batches of their own, such as of like
