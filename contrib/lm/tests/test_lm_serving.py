@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +28,29 @@ PROMPTS = ["the dog", "cat", "bread star river", "ship sails north"]
 
 
 @pytest.fixture(scope="module")
-def served(lm_models: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a server, run by `spaniel lm serve` in a process of its own."""
+def process(
+    lm_models: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A server, run by `spaniel lm serve` in a process of its own, and its address."""
+    with started(lm_models, tmp_path_factory.mktemp("served")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def served(process: tuple[str, subprocess.Popen[str]]) -> str:
+    """Address of a server."""
+    return process[0]
+
+
+@contextmanager
+def started(
+    lm_models: Callable[[str], Path], store: Path, *options: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     model = f'transformers(model="{lm_models("chat")}")'
-    store = tmp_path_factory.mktemp("served")
     command = [
         *(sys.executable, "-c", "from spaniel.cli import main; main(prog_name='spaniel')", "--store", str(store)),
         *("lm", "serve", model, "--port", "0", "--name", "tiny", "--offline", "--device", "cpu"),
+        *options,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -41,10 +62,10 @@ def served(lm_models: Callable[[str], Path], tmp_path_factory: pytest.TempPathFa
         process.kill()
         raise AssertionError(process.communicate()[1])
     try:
-        yield line.split()[-1]
+        yield line.split()[-1], process
     finally:
-        process.terminate()
-        process.communicate(timeout=30)
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture
@@ -122,6 +143,26 @@ def test_requests_with_one_key_are_answered_once(served: str) -> None:
         ("completions", {"prompt": "a", "stream": True}, 400, "stream is not offered"),
         ("completions", {"prompt": "a", "temperature": "x"}, 400, "temperature must be a number"),
         ("completions", {"prompt": "a", "temperature": -1}, 400, "temperature=-1"),
+        ("completions", {"prompt": "the dog", "n": 1_000_000}, 400, "n=1000000: at most 16"),
+        ("completions", {"prompt": ["a"] * 65}, 400, "at most 64"),
+        ("completions", {"prompt": ["a"] * 64, "n": 16, "max_tokens": 100}, 400, "at most 65536"),
+        ("completions", {"prompt": "a", "max_tokens": 10**6}, 400, "at most 4096"),
+        ("completions", {"prompt": "a", "max_tokens": 1024}, 400, "reads 1024"),
+        ("completions", {"prompt": "a", "stop": 5}, 400, "stop must be"),
+        ("completions", b'{"prompt": "a\\ud800"}', 400, "prompt is no text"),
+        (
+            "chat/completions",
+            b'{"messages": [{"role": "user", "content": "\\udc00"}]}',
+            400,
+            "messages[0].content is no",
+        ),
+        ("completions", b'{"prompt": "a", "temperature": NaN}', 400, "NaN is no number"),
+        (
+            "completions",
+            {"prompt": "a", "response_format": {"type": "json_schema"}},
+            400,
+            "response_format is not offered",
+        ),
         ("completions", {"prompt": [10**7]}, 400, "there is no token"),
         ("completions", {"prompt": "the " * 2000}, 400, "reads 1024"),
         ("completions", {"prompt": "a", "model": "gpt"}, 404, "no model 'gpt'"),
@@ -136,6 +177,7 @@ def test_bad_requests_are_refused(served: str, path: str, body: Any, status: int
     made = post(served, path, body)
     assert made[0] == status
     assert message in made[1]["error"]["message"]
+    assert made[1]["error"]["type"] == ("not_found_error" if status == 404 else "invalid_request_error")
 
 
 def test_models_are_listed(served: str) -> None:
@@ -145,36 +187,103 @@ def test_models_are_listed(served: str) -> None:
     assert [one["id"] for one in listed["data"]] == ["tiny"]
 
 
-def test_keys_are_asked_for(lm_model: Callable[..., Any]) -> None:
-    from spaniel_lm.serving.app import Service
-    from starlette.requests import Request
-
-    service = Service(lm_model("chat"), "tiny", "secret")
-
-    def refused(value: str) -> bool:
-        headers = [(b"authorization", value.encode())]
-        return service._refuse(Request({"type": "http", "headers": headers})) is not None
-
-    assert refused("")
-    assert refused("Bearer secre")
-    assert not refused("Bearer secret")
-    service.worker.close()
+@pytest.mark.parametrize(
+    ("field", "wrong"), [("stop", 5), ("n", "2"), ("prompt", None), ("colour", "red"), ("seed", 1.5)]
+)
+def test_errors_name_the_field(served: str, field: str, wrong: Any) -> None:
+    status, answer = post(served, "completions", {"prompt": "the dog", field: wrong})
+    assert (status, answer["error"]["param"]) == (400, field)
 
 
-def test_what_waits_together_is_answered_together(lm_model: Callable[..., Any]) -> None:
-    from spaniel_lm.serving.worker import Worker
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status"),
+    [
+        ("GET", "completions", {}, 405),
+        ("HEAD", "completions", {}, 405),
+        ("DELETE", "models", {}, 405),
+        ("POST", "models", {}, 405),
+        ("HEAD", "models", {}, 200),
+        ("OPTIONS", "completions", {}, 204),
+        ("OPTIONS", "models", {}, 204),
+        ("GET", "models/tiny", {}, 200),
+        ("GET", "models/gpt", {}, 404),
+        ("GET", "models/", {}, 404),
+        ("POST", "embeddings", {}, 404),
+        ("POST", "completions/", {}, 404),
+        ("POST", "completions", {"Content-Type": "text/plain"}, 415),
+        ("POST", "completions", {"Content-Type": "application/json; charset=latin-1"}, 415),
+        ("POST", "completions", {"Content-Encoding": "gzip"}, 415),
+        ("POST", "completions", {"Content-Type": "Application/JSON; charset=UTF-8"}, 200),
+        ("POST", "completions", {"Content-Length": "99999999"}, 413),
+        ("POST", "completions", {"Idempotency-Key": "k" * 300}, 400),
+    ],
+)
+def test_methods_and_kinds_of_bodies(served: str, method: str, path: str, headers: dict[str, str], status: int) -> None:
+    connection = http.client.HTTPConnection(served.split("/")[2], timeout=60)
+    connection.request(
+        method, f"/v1/{path}", b'{"prompt": "a", "max_tokens": 1}' if method == "POST" else None, headers
+    )
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    assert response.status == status
+    if status in (204, 405):
+        assert "OPTIONS" in str(response.headers["Allow"])
+    if status >= 400 and method != "HEAD":
+        assert json.loads(body)["error"]["message"]
 
-    model, calls = lm_model(), []
-    generate = model.generate
-    model.generate = lambda prompts, settings: calls.append(len(prompts)) or generate(prompts, settings)
-    worker = Worker(model, patience=0.2)
-    futures = [worker.generate(prompt, Generation(5)) for prompt in PROMPTS]
-    other = worker.generate("the dog", Generation(6))
-    bad = worker.generate((10**7,), Generation(5))
-    expected = generate(PROMPTS, Generation(5))
-    assert [future.result(60).tokens for future in futures] == [one.tokens for one in expected]
-    assert other.result(60).tokens == generate(["the dog"], Generation(6))[0].tokens
-    assert "no token" in str(bad.exception(60))
-    # All five together fail by the one, then each is answered alone.
-    assert calls == [5, 1, 1, 1, 1, 1, 1]
-    worker.close()
+
+def crowd(served: str, count: int) -> Counter[tuple[int, bool]]:
+    """Send so many requests at once; return how often each status came, and whether with Retry-After."""
+
+    def one(number: int) -> tuple[int, bool]:
+        connection = http.client.HTTPConnection(served.split("/")[2], timeout=120)
+        connection.request("POST", "/v1/completions", json.dumps({"prompt": "the dog", "seed": number}).encode())
+        response = connection.getresponse()
+        body = json.loads(response.read())
+        connection.close()
+        assert ("choices" in body) == (response.status == 200)
+        return response.status, int(response.headers.get("Retry-After", 0)) > 0
+
+    with ThreadPoolExecutor(count) as pool:
+        return Counter(pool.map(one, range(count)))
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(1000, marks=pytest.mark.slow)])
+def test_a_crowd_is_answered_or_refused(served: str, count: int) -> None:
+    made = crowd(served, count)
+    assert set(made) <= {(200, False), (429, True)}
+    assert made[200, False] >= 100
+    assert crowd(served, 8) == {(200, False): 8}
+
+
+LONG = {"prompt": "the dog", "n": 16, "max_tokens": 1000}
+
+
+def end(url: str, server: subprocess.Popen[str], how: signal.Signals) -> float:
+    """End a server that is at work; return the seconds that it took, when its clients have got their refusals."""
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(post, url, "completions", {**LONG, "seed": seed}) for seed in range(3)]
+        time.sleep(1)
+        began = time.monotonic()
+        server.send_signal(how)
+        assert server.wait(60) == 0
+        seconds = time.monotonic() - began
+        for one in asked:
+            status, answer = one.result()
+            assert (status, answer.get("error", {}).get("code")) in ((503, "stopping"), (200, None))
+    return seconds
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_the_server(lm_models: Callable[[str], Path], tmp_path: Path) -> None:
+    with started(lm_models, tmp_path, "--grace", "0") as (url, server):
+        assert end(url, server, signal.SIGINT) < 20
+
+
+def test_the_end(process: tuple[str, subprocess.Popen[str]]) -> None:
+    """The last test of the server's process."""
+    assert end(*process, signal.SIGTERM) < 30
+    errors = process[1].stderr
+    assert errors is not None
+    assert errors.read() == ""

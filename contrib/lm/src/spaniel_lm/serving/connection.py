@@ -38,7 +38,7 @@ class _Bounded(H11Protocol):
     _phase = ""
     _is_turned_away = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one too many is told so, twice as many are cut."""
         count = len(self.connections)
         super().connection_made(transport)

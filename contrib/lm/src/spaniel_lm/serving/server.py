@@ -19,6 +19,8 @@ from spaniel_lm.serving.app import Service
 from spaniel_lm.serving.connection import bounded
 from spaniel_lm.serving.limits import HEAD_BYTES, Limits
 
+_BACKLOG = 2048
+"""Connections that wait to be taken."""
 _SPARE = 128
 """Files that a process has open beside its connections."""
 _LAST = 2.0
@@ -39,6 +41,27 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await self.service.stop()
         await super().shutdown(sockets)
+
+
+def server_of(service: Service) -> uvicorn.Server:
+    """Return what serves a service."""
+    limits = service.limits
+    config = uvicorn.Config(
+        service.app(),
+        http=bounded(limits),
+        ws="none",
+        lifespan="off",
+        log_level="error",
+        access_log=False,
+        # An address that a client writes itself must not decide whose place in the queue is taken.
+        proxy_headers=False,
+        server_header=False,
+        # The protocol closes what is idle before.
+        timeout_keep_alive=math.ceil(limits.head_seconds) + 1,
+        timeout_graceful_shutdown=math.ceil(limits.grace + _LAST),
+        h11_max_incomplete_event_size=HEAD_BYTES,
+    )
+    return _Server(config, service)
 
 
 def serve(model: LocalModel, name: str, host: str, port: int, key: str, limits: Limits) -> None:
@@ -63,26 +86,12 @@ def serve(model: LocalModel, name: str, host: str, port: int, key: str, limits: 
         address, at = listener.getsockname()[:2]
         model.transformer  # noqa: B018 - loaded before anybody asks
         service = Service(model, name, key, limits)
-        config = uvicorn.Config(
-            service.app(),
-            http=bounded(limits),
-            ws="none",
-            lifespan="off",
-            log_level="error",
-            access_log=False,
-            # An address that a client writes itself must not decide whose place in the queue is taken.
-            proxy_headers=False,
-            server_header=False,
-            # The protocol closes what is idle before.
-            timeout_keep_alive=math.ceil(limits.head_seconds) + 1,
-            timeout_graceful_shutdown=math.ceil(limits.grace + _LAST),
-            h11_max_incomplete_event_size=HEAD_BYTES,
-        )
         _allow_files(2 * limits.connections + _SPARE)
+        listener.listen(_BACKLOG)
         if not key and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
             click.echo(f"warning: whoever reaches {address} can use this server, since it asks for no key", err=True)
         click.echo(f"{name} is served at http://{f'[{address}]' if ':' in address else address}:{at}/v1")
-        _Server(config, service).run(sockets=[listener])
+        server_of(service).run(sockets=[listener])
     # Else Python looks through all that the libraries have made before it ends, which takes seconds.
     gc.freeze()
     if not service.answers.close(_LAST):
