@@ -61,7 +61,7 @@ def measure_grid(store: str, data: str, seed: int, measure: str, plain: bool) ->
     objective = PipelineObjective(context, space_of(PLAIN if plain else EXPRESSION), data, tuned, measure)
     scores = [(objective.score(candidate, 1.0).score, candidate) for candidate in grid(plain)]
     best, candidate = max(scores, key=lambda pair: pair[0])
-    system = run_system(context, objective.pipeline(candidate), open_part(context, dataset, held, seed), [measure])
+    system = run_system(context, objective.pipeline(candidate), open_part(context, dataset, held), [measure])
     assert system.evaluation is not None
     return {"tuned": best, "held_out": system.evaluation.means[measure], "tried": len(scores)}
 
@@ -70,7 +70,7 @@ def measure_grid(store: str, data: str, seed: int, measure: str, plain: bool) ->
 @click.argument("data")
 @click.option("--plain", is_flag=True, help="Tune BM25 alone, beside a grid of 24.")
 @click.option(
-    "--seeds", default=3, show_default=True, help="Seeds: of the walks, and of the halves where one split is halved."
+    "--seeds", default=3, show_default=True, help="Seeds of the walks; the halves are the same."
 )
 @click.option("--strategy", "strategies", multiple=True, help="Strategies; by default all.")
 @click.option("-m", "--measure", default="nDCG@10", show_default=True, help="What is tuned for.")

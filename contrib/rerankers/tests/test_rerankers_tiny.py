@@ -15,6 +15,7 @@ from spaniel import Context, Corpus, Document, Qrels, Queries, Run, Stage, Usage
 from spaniel.collections import find_dataset
 from spaniel.data import write_folder
 from spaniel.expression import Expression
+from spaniel.learning import learned_from
 from spaniel.system import Task, open_task, run_system
 from spaniel.testing import Case, collection, promises_of
 from spaniel_neural.testing import write_model
@@ -255,6 +256,17 @@ def test_a_collection_that_cannot_be_fetched(
     monkeypatch.setattr("spaniel_rerankers.recipe.find_dataset", fail)
     with pytest.raises(UsageError, match="no network; give another with data="):
         session("store").create("rerank", Stage("tiny-cross-encoder", base=str(base))).needs(None)
+
+
+def test_it_tells_which_queries_it_has_learned_from(
+    session: Callable[[str], Context], base: Path, folder: Path
+) -> None:
+    context = session("store")
+    asked = Queries.from_lists(["x", "y"], [f"{PLAIN.queries.texts[0]} today", "another"])
+    pipeline = context.pipeline(Stage("bm25") >> stage(base, folder))
+    (found,) = learned_from(context, pipeline, asked)
+    assert (found.component, found.source, found.queries) == ("tiny-cross-encoder", "data train", (0,))
+    assert not list(context.store.list()), "nothing is trained for that"
 
 
 @pytest.mark.parametrize("promise", promises_of("rerank"))

@@ -17,6 +17,7 @@ import torch
 import yaml
 from spaniel import Context, UsageError
 from spaniel.data import write_folder
+from spaniel.learning import Lesson, read_lessons, write_lessons
 from spaniel.testing import Cli, collection, contract
 from spaniel_neural.testing import write_model
 from spaniel_train.data import Data, plan_epoch
@@ -184,6 +185,9 @@ def test_a_fresh_model_stops_early_and_keeps_the_best(home: Path, tmp_path: Path
     path = recipe(home, tmp_path / "r.yaml", model={"kind": "bi-encoder", "fresh": fresh, "max_length": 32}, **more)
     report = Cli(tmp_path)("train", str(path), "--device", "cpu", "--offline", "--json").json
     assert (report["steps"], report["best_step"]) == (3, 1)
+    told = [(one.source, one.how, len(one.keys)) for one in read_lessons(tmp_path / "r")]
+    rows = sum(bool(document.contents.split()) for document in PLAIN.documents)
+    assert told == [("rows.jsonl", "trained", rows), ("data train", "chosen", len(PLAIN.queries))]
 
 
 def test_batches_keep_what_they_are_told_together() -> None:
@@ -302,12 +306,14 @@ def test_averages_are_the_means_of_weights(home: Path, tmp_path: Path) -> None:
 
     for name, seed in (("one", 1), ("two", 2)):
         write_model(tmp_path / name, texts=["a dog"], seed=seed)
+        write_lessons(tmp_path / name, [Lesson.of(name, ["a dog"]), Lesson.of("both", ["a cat"])])
     method = f"average(models=['{tmp_path / 'two'}'], weight=0.25)"
     ran = Cli(tmp_path)("adapt", method, str(tmp_path / "one"), "-o", str(tmp_path / "mean"))
     assert ran.exit_code == 0, ran.stderr
     one, two, mean = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two", "mean"))
     assert all(torch.allclose(mean[name], 0.25 * one[name] + 0.75 * two[name], atol=1e-6) for name in one)
     assert (tmp_path / "mean" / "tokenizer.json").is_file()
+    assert sorted(one.source for one in read_lessons(tmp_path / "mean")) == ["both", "one", "two"]
     ran = Cli(tmp_path)(
         "adapt", f"average(models=['{home / 'masked-lm'}'])", str(tmp_path / "one"), "-o", str(tmp_path / "x")
     )

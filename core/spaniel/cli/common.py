@@ -18,6 +18,7 @@ from spaniel.observe import ProgressBars, Trace
 
 if TYPE_CHECKING:
     from spaniel.data import Corpus
+    from spaniel.pipeline import Pipeline
     from spaniel.protocols import Dataset
     from spaniel.system import Task
 
@@ -148,7 +149,20 @@ def tell_judging(task: Task) -> None:
     if task.own_left_out:
         own = int((task.corpus.rows(task.queries.ids) >= 0).sum())
         note = f"{own:,} of {len(task.queries):,} queries have one"
-        click.echo(f"note: the document that has a query's id is left out of its list ({note}); --keep-own keeps it", err=True)
+        click.echo(
+            f"note: the document that has a query's id is left out of its list ({note}); --keep-own keeps it", err=True
+        )
+
+
+def tell_learned(context: Context, pipeline: Pipeline, task: Task) -> list[dict[str, Any]]:
+    """Say on standard error which of a task's queries the models of a pipeline have learned from; return it as plain data."""
+    from spaniel.learning import learned_from
+
+    found = learned_from(context, pipeline, task.queries)
+    for one in found:
+        of = f"{len(one.queries):,} of the {len(task.queries):,} queries"
+        click.echo(f"note: {one}, which has {of}: what is measured on them is no fair figure", err=True)
+    return [one.to_json() for one in found]
 
 
 def left_out(dataset: Dataset, corpus: Corpus) -> None:

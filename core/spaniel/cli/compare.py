@@ -19,6 +19,7 @@ from spaniel.cli.common import (
     running_options,
     split_option,
     tell_judging,
+    tell_learned,
 )
 from spaniel.cli.isolated import run_isolated
 from spaniel.cli.main import State
@@ -109,9 +110,9 @@ def compare(
         # Every expression is checked before the first one runs.
         pipelines = [context.pipeline(text) for text in texts]
         task = open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
+        left_out(task.dataset, task.corpus)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments, so there is nothing to compare by")
-        left_out(task.dataset, task.corpus)
         tell_judging(task)
         systems = [
             run_isolated(state, pipeline, task, data, on_error, names, settings)
@@ -119,6 +120,8 @@ def compare(
             else run_system(context, pipeline, task, names)
             for pipeline in pipelines
         ]
+        for pipeline in pipelines:
+            tell_learned(context, pipeline, task)
         made_with = versions(context)
     results = [
         SystemResult(name, str(system.pipeline.expression), system.evaluation, system.cost)

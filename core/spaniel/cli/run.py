@@ -18,6 +18,7 @@ from spaniel.cli.common import (
     running_options,
     split_option,
     tell_judging,
+    tell_learned,
 )
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
@@ -89,6 +90,7 @@ def run(
     check_output(output)
     with running(state, **settings) as context:
         system, task = _run(context, expression, data, split, on_error, measures, rel, leave_out_own)
+        learned = tell_learned(context, system.pipeline, task)
         if output is not None:
             write_run(output, system.run, task.queries, task.corpus, tag="spaniel")
             write_record(context, system, task, data, on_error, output)
@@ -110,6 +112,7 @@ def run(
                     }
                     for s in system.stages
                 ],
+                "learned_from": learned,
                 "run": str(output) if output else None,
             }
         )

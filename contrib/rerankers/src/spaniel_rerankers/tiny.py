@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spaniel.learning import Lesson
 from spaniel.store import Artifact, Need
 
 from spaniel_rerankers.config import CrossEncoderConfig, TinyCrossEncoderConfig
 from spaniel_rerankers.cross_encoder import CrossEncoder
-from spaniel_rerankers.recipe import model_need
+from spaniel_rerankers.recipe import model_need, read_source
 
 if TYPE_CHECKING:
     from spaniel import Context
@@ -29,6 +30,14 @@ class TinyCrossEncoder(CrossEncoder):
     def needs(self, corpus: Need) -> Sequence[Need]:
         """The trained model, which does not depend on the corpus that is searched."""
         return [model_need(self.context, self.recipe)]
+
+    def lessons(self) -> list[Lesson]:
+        """The judged queries of its data: most train it, the others choose its weight."""
+        source = read_source(self.context, self.recipe)
+        if source.queries is None:
+            return []
+        name = f"{Path(self.recipe.data).name} {self.recipe.split or 'train'}"
+        return [Lesson.of(name, source.queries.texts)]
 
     @cached_property
     def artifact(self) -> Artifact:

@@ -15,16 +15,14 @@ from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json, print_table
 from spaniel.data import OnError
 from spaniel.data.files import write_text
-from spaniel.evaluation import cost_line
 
 from spaniel_search.budget import parse_budget, parse_limit
-from spaniel_search.exploring import Exploration, Explored, remove_losers
+from spaniel_search.exploring import Exploration, remove_losers
 from spaniel_search.exploring import explore as explore_pipelines
-from spaniel_search.finding import Found
 from spaniel_search.pipelines.objective import KEPT
-from spaniel_search.searching import Plan, Result
+from spaniel_search.printing import print_explored, print_found
+from spaniel_search.searching import Plan
 
-_SHOWN = 8
 processes_option = click.option(
     "--processes",
     type=click.IntRange(1),
@@ -79,6 +77,11 @@ def timeout_option(default: str) -> Callable[[F], F]:
 @click.option(
     "--digits", type=click.IntRange(1, 15), default=3, show_default=True, help="Significant digits of real numbers."
 )
+@click.option(
+    "--allow-learned",
+    is_flag=True,
+    help="Report on pipelines whose models have learned from queries that are reported on.",
+)
 @click.option("--keep-indexes", is_flag=True, help="Keep indexes that only candidates which lost needed.")
 @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write a self-contained HTML report.")
 @on_error_option
@@ -99,6 +102,7 @@ def explore(
     processes: int,
     timeout: float | None,
     digits: int,
+    allow_learned: bool,
     keep_indexes: bool,
     report: Path | None,
     on_error: OnError,
@@ -127,6 +131,7 @@ def explore(
         digits,
         on_error,
         timeout,
+        allow_learned,
     )
     if report is not None and not report.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {report.absolute().parent} to write {report.name} into")
@@ -153,56 +158,7 @@ def explore(
         }
         print_json(told)
         return
-    _print(found, removed, report)
-
-
-def _print(found: Explored, removed: tuple[int, int], report: Path | None) -> None:
-    from spaniel.evaluation import human_bytes
-
-    result = found.result
-    facts, held = result.facts, result.facts["held_out"]
-    measure, tuned, other = facts["measure"], facts["data"], facts["held_out_data"]
-    parts = [f"{part['queries']} queries, {part['part']}" for part in (tuned, other)]
-    click.echo(f"{tuned['name']}: tuned on {parts[0]}; reported on {parts[1]}")
-    if tuned["left_out"]:
-        click.echo(
-            f"  ({tuned['left_out']} queries of {tuned['part']} are left out: {other['part']} has the same texts)"
-        )
-    if tuned["half"]:
-        click.echo("  (one split with judgments, halved by a seeded hash of the queries)")
-    click.echo()
-    share = "" if held["effort"] >= 1 else f" (on {held['effort']:.0%} of the queries)"
-    for title in ("best", "beginning"):
-        line = held[title]
-        click.echo(f"{title:<10} {click.style(line['expression'], bold=title == 'best')}")
-        if "error" in line:
-            click.echo(f"           failed: {line['error']}")
-            continue
-        low, high = line["interval"]
-        on = f"tuned on {line['tuned']:.4f}{share}, held out {line['score']:.4f} ({low:.3f} to {high:.3f})"
-        click.echo(f"           {measure}: {on}")
-        click.echo(f"           {cost_line(line['cost'])}")
-    click.echo()
-    if held["difference"] is not None:
-        chance = f"(p = {held['p_value']:.3f}, paired randomisation)"
-        click.echo(f"held out, the best differs by {held['difference']:+.4f} {chance}")
-    if held["spent"]["model_calls"] or held["spent"]["tokens"]:
-        spent = f"{held['spent']['model_calls']:,g} model calls and {held['spent']['tokens']:,g} tokens"
-        click.echo(f"these figures took {spent}, beside the budget")
-    failed = _failures(result)
-    click.echo(f"{result.tried} configurations tried{failed}; {result.ended}")
-    if removed[0]:
-        click.echo(f"removed {removed[0]} artifacts that only the others needed ({human_bytes(removed[1])})")
-    click.echo(f"trials and plots are in {found.artifact.path}")
-    if report is not None:
-        click.echo(f"wrote {report}")
-
-
-def _failures(result: Result) -> str:
-    first = next((trial for trial in result.trials if trial.score is None), None)
-    if first is None:
-        return ""
-    return f", {result.failed} failed (the first: {first.error.strip().partition(chr(10))[0]})"
+    print_explored(found, removed, report)
 
 
 @click.command()
@@ -259,30 +215,9 @@ def walk(
     if as_json:
         print_json(found.to_json())
         return
-    _print_walk(found)
+    print_found(found)
     if out is not None:
         click.echo(f"wrote {out}")
-
-
-def _print_walk(found: Found) -> None:
-    shown = found.generations
-    if len(shown) > _SHOWN:
-        step = -(-len(shown) // _SHOWN)
-        shown = [*shown[:-1:step], shown[-1]]
-    rows = [[str(one.number), str(one.scored), str(one.repeated), f"{one.best:,.6g}"] for one in shown]
-    print_table(["generation", "scored", "repeated", "best so far"], rows)
-    click.echo(f"\nbest  {json.dumps(found.candidate, ensure_ascii=False)}")
-    failed = _failures(found.result)
-    click.echo(f"{found.result.tried} candidates tried{failed}; {found.result.ended}")
-    if not found.sizes:
-        return
-    sizes = [
-        [name, f"{value:,.6g}", "–" if (tau := found.agreements[name].tau) is None else f"{tau:+.3f}",
-         f"{found.agreements[name].larger:.0%}"]
-        for name, value in found.sizes.items()
-    ]  # fmt: skip
-    click.echo()
-    print_table(["size", "of the best", "tau-b with scores", "larger than the best"], sizes)
 
 
 @click.command()

@@ -11,6 +11,7 @@ from spaniel.collections import find_dataset
 from spaniel.data import OnError
 from spaniel.evaluation import Evaluation, parse_measures
 from spaniel.evaluation.statistics import bootstrap_intervals, randomisation_tests
+from spaniel.learning import learned_from
 from spaniel.pipeline.run import needs
 from spaniel.store import Artifact, Draft
 from spaniel.system import Task, describe_task, run_system
@@ -38,6 +39,7 @@ class Exploration:
         processes: how many processes score.
         digits: significant digits of real numbers.
         on_error: what malformed input in a folder does.
+        allow_learned: whether pipelines whose models have learned from queries to report on are reported on all the same.
         timeout: seconds that a candidate may take; see :class:`spaniel_search.searching.Plan`.
     """
 
@@ -53,6 +55,7 @@ class Exploration:
     digits: int = 3
     on_error: OnError = "fail"
     timeout: float | None = None
+    allow_learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def explore(context: Context, wanted: Exploration) -> Explored:
     Raises:
         UsageError: something is wrong with the expression, the strategy, the measure or the collection, or queries to
             report on were tuned on; all before anything is loaded or built but the collection itself. Or every candidate
-            failed.
+            failed; one whose models have learned from queries to report on does.
     """
     (measure,) = parse_measures([wanted.measure])
     space = space_of(wanted.expression, wanted.digits)
@@ -87,9 +90,10 @@ def explore(context: Context, wanted: Exploration) -> Explored:
     context.create("search_space", strategy)
     dataset = find_dataset(context, wanted.data, wanted.on_error)
     parts = choose_parts(dataset, wanted.tune, wanted.report)
-    tuned, held_out = (open_part(context, dataset, part, context.seed) for part in parts)
+    tuned, held_out = (open_part(context, dataset, part) for part in parts)
     check_apart(tuned, held_out)
-    objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error)
+    held_part = None if wanted.allow_learned else parts[1]
+    objective = PipelineObjective(context, space, wanted.data, parts[0], measure, wanted.on_error, held_part)
     first = objective.space.first()
     plan = Plan(space, strategy, wanted.budget, wanted.batch, wanted.processes, (first,), timeout=wanted.timeout)
     facts = {
@@ -97,10 +101,15 @@ def explore(context: Context, wanted: Exploration) -> Explored:
         "measure": measure,
         "data": _described(tuned, parts[0]),
         "held_out_data": _described(held_out, parts[1]),
-    }
+    } | ({"allow_learned": True} if wanted.allow_learned else {})
 
     def finish(result: Result, draft: Draft) -> None:
         result.facts["held_out"] = _report(context, objective, result, first, held_out, measure)
+        best = objective.pipeline(result.best.candidate)
+        result.facts["learned_from"] = {
+            which: [one.to_json() for one in learned_from(context, best, task.queries)]
+            for which, task in (("tuned", tuned), ("held_out", held_out))
+        }
         write_plots(result, draft.file)
         write_report(result, draft.file("report.html"))
 

@@ -59,11 +59,11 @@ def choose_parts(dataset: Dataset, tune: str | None = None, report: str | None =
     return Part(whole, "tuned"), Part(whole, "held out")
 
 
-def open_part(context: Context, dataset: Dataset, part: Part, seed: int) -> Task:
+def open_part(context: Context, dataset: Dataset, part: Part) -> Task:
     """Open the queries and judgments of a part.
 
-    Which half a query is in is decided by a seeded hash of its text, so that it depends on no other query, and equal
-    texts are in one half.
+    Which half a query is in is decided by a hash of its text, so that it depends on no other query, and equal texts are in
+    one half. It does not depend on the session's seed either: what one exploration has tuned on, no other reports on.
 
     Raises:
         UsageError: no judged query is in it.
@@ -76,7 +76,7 @@ def open_part(context: Context, dataset: Dataset, part: Part, seed: int) -> Task
         for at, (name, text) in enumerate(zip(task.queries.ids, task.queries.texts, strict=True))
         if name in task.qrels
         and _plain(text) not in others
-        and (not part.half or _is_tuned(text, seed) == (part.half == "tuned"))
+        and (not part.half or _is_tuned(text) == (part.half == "tuned"))
     ]
     if not positions:
         beside = f" that is not in {part.without}, which is reported on" if part.without else ""
@@ -118,8 +118,8 @@ def check_apart(tuned: Task, reported: Task) -> None:
         )
 
 
-def _is_tuned(text: str, seed: int) -> bool:
-    return _hash(text, seed, "half")[0] % 2 == 0
+def _is_tuned(text: str) -> bool:
+    return _hash(text, 0, "half")[0] % 2 == 0
 
 
 def _hash(text: str, seed: int, what: str) -> bytes:

@@ -113,6 +113,12 @@ def search_need(
     for bound, role in ((space, "space"), (strategy, "strategy")):
         if bound.registered.component.role != role:
             raise UsageError(f"`{bound.registered.name}` is a {bound.registered.component.role}; a {role} is needed")
+    counted = [name for name in ("calls", "tokens") if getattr(plan.budget, name) is not None]
+    if counted and getattr(context.make(strategy), "uncounted", False):
+        raise UsageError(
+            f"a budget of {counted[0]} does not bound `{strategy.registered.name}`, whose proxies are called beside it; "
+            "give one such as 200 or 10min"
+        )
     told = dict(facts or {})
     budget = plan.budget.model_dump(exclude_none=True)
     about = {"space": space.description, "strategy": strategy.description, "objective": objective.identity}

@@ -76,6 +76,7 @@ class Walk:
             strategy.start(space, rng, list(seeds)) if seeds else strategy.start(space, rng)
         self.purse = Purse(budget, self.trials)
         self._known = {(t.digest, t.effort): t for t in reversed(self.trials)}
+        self._failed = {t.digest: t for t in reversed(self.trials) if t.score is None}
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -110,7 +111,8 @@ class Walk:
         if best is None or not self.staged:
             return
         wanted = {(digest(self.space, one), 1.0): one for one in (best.candidate, *candidates)}
-        lacking = {place: one for place, one in wanted.items() if place not in self._known}
+        known = {*self._known, *((name, 1.0) for name in self._failed)}
+        lacking = {place: one for place, one in wanted.items() if place not in known}
         found = self._score(lacking, None)
         before = len(self.trials)
         for (name, effort), scored in found.items():
@@ -141,7 +143,7 @@ class Walk:
                 break
             candidate, effort = self.waiting.pop() if self.waiting else self._ask()
             place = (digest(self.space, candidate), effort)
-            if place not in self._known and place not in fresh:
+            if place not in self._known and place[0] not in self._failed and place not in fresh:
                 short = self.purse.lacks([*efforts, effort])
                 if short:
                     self.waiting.append([candidate, effort])
@@ -152,6 +154,8 @@ class Walk:
         found = self._score(fresh, self.purse)
         for candidate, name, effort in asked:
             known = self._known.get((name, effort))
+            if known is None and (name, effort) not in found:
+                known = self._failed.get(name)  # what failed at one effort is not tried at another
             number = len(self.trials)
             if known is None and (name, effort) not in found:
                 # The seconds were used up before it was begun.
@@ -160,6 +164,8 @@ class Walk:
             if known is None:
                 trial = _trial(number, candidate, name, effort, found[name, effort])
                 self._known[name, effort] = trial
+                if trial.score is None:
+                    self._failed[name] = trial
             else:
                 trial = Trial(number, candidate, name, effort, known.score, error=known.error, repeated=True)
             self.trials.append(trial)

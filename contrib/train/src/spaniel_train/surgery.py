@@ -11,9 +11,11 @@ from typing import Any
 from spaniel import Context
 from spaniel.context import blame
 from spaniel.data.files import write_text
+from spaniel.learning import read_lessons, write_lessons
 from spaniel_neural.locating import download_model
 from spaniel_neural.modular import folder_digest
 
+from spaniel_train.lessons import merged
 from spaniel_train.protocols import Adapter
 
 
@@ -36,6 +38,7 @@ def adapt_model(context: Context, method: str, model: str, out: Path) -> dict[st
             blame(bound.registered.distribution, f"adapt `{bound.registered.name}`"),
         ):
             said = dict(adapter.adapt(source, draft))
+        write_lessons(draft, merged([*read_lessons(source), *read_lessons(draft)]))
         report = {
             "method": str(bound.expression),
             "source": model,

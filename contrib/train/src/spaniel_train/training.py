@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from spaniel import Context, UsageError
 from spaniel.data.files import write_text
+from spaniel.learning import Lesson, write_lessons
 from spaniel.store import canonical_json, digest_bytes
 from spaniel_neural.devices import choose_device
 from torch import Tensor
@@ -31,6 +32,7 @@ from spaniel_train.batch import Batch, Outputs, collate
 from spaniel_train.checkpoints import Progress, Workplace, alone
 from spaniel_train.data import Data, load_data, plan_epoch
 from spaniel_train.evaluating import Evaluator
+from spaniel_train.lessons import lessons_of, merged
 from spaniel_train.models import Trainee, load_trainee, locate
 from spaniel_train.optimizers import describe_groups, group_parameters, state_bytes
 from spaniel_train.processes import Team
@@ -129,7 +131,9 @@ class Training:
                 context.advance(1)
         report = self._report(data, groups, optimizers, evaluator, steps)
         best = evaluator is not None and evaluator.spec.keep == "best" and progress.best is not None
-        team.first(lambda: self._write(trainee, report, best))
+        base = locate(recipe.model, context.offline) if recipe.model.fresh is None else None
+        lessons = lessons_of(recipe, data, evaluator, base) if team.rank == 0 else []
+        team.first(lambda: self._write(trainee, report, best, lessons))
         return report
 
     def _optimizers(self, groups: Sequence[tuple[Any, ParameterGroup]]) -> list[torch.optim.Optimizer]:
@@ -272,7 +276,7 @@ class Training:
             },
         }
 
-    def _write(self, trainee: Trainee, report: Mapping[str, Any], best: bool) -> None:
+    def _write(self, trainee: Trainee, report: Mapping[str, Any], best: bool, lessons: Sequence[Lesson]) -> None:
         """Write the model aside and rename it; its report beside it; then what was unfinished goes."""
         if best:
             self.workplace.restore_best(trainee.model)
@@ -280,6 +284,7 @@ class Training:
         shutil.rmtree(draft, ignore_errors=True)
         try:
             trainee.save(draft)
+            write_lessons(draft, merged(lessons))
             with write_text(self.out.with_name(f"{self.out.name}.json")) as file:
                 json.dump(report, file, ensure_ascii=False, indent=1)
             draft.replace(self.out)

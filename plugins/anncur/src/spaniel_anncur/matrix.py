@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from spaniel import ArtifactError, Corpus, Queries, UsageError
 from spaniel.data import DenseVectors, VectorWriter, read_queries
+from spaniel.learning import Lesson
 from spaniel.store import Draft, Need, Recipe, canonical_json, digest_bytes
 
 from spaniel_anncur.scoring import PairScorer
@@ -110,6 +111,14 @@ def choose_queries(context: Context, config: MatrixConfig | AxnConfig) -> list[s
     if not texts:
         raise UsageError(f"queries={config.queries!r}: there are no queries to choose anchors from")
     return _some(context, texts, config.anchor_queries)
+
+
+def anchor_lessons(context: Context, config: MatrixConfig | AxnConfig) -> list[Lesson]:
+    """Return the anchor queries as what a search has learned from; beginnings of documents are no queries."""
+    if config.queries == _DOCUMENTS:
+        return []
+    name = f"the anchor queries of {Path(config.queries).name} {config.split or ''}".rstrip()
+    return [Lesson.of(name, choose_queries(context, config))]
 
 
 def beginnings(context: Context, config: MatrixConfig, corpus: Corpus) -> tuple[list[str], list[int]]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from spaniel import Corpus, Queries, Run
 from spaniel.indexing import index_need, open_index
+from spaniel.learning import Lesson
 from spaniel.store import Need
 
 from spaniel_anncur.budgeted import Searcher, scored_run
-from spaniel_anncur.matrix import NAME, matrix_need
+from spaniel_anncur.matrix import NAME, anchor_lessons, matrix_need
 from spaniel_anncur.regression import Solver
 from spaniel_anncur.retriever import plan_of
 from spaniel_anncur.rounds import Items
@@ -42,6 +43,10 @@ class AdacurReranker:
         matrix = matrix_need(self.context, self.config, corpus)
         scorer = PairScorer(self.context, self.config.scorer)
         return [index_need(self.context, _INDEX, matrix, NAME), *scorer.needs(corpus)]
+
+    def lessons(self) -> list[Lesson]:
+        """The anchor queries."""
+        return anchor_lessons(self.context, self.config)
 
     def rerank(self, queries: Queries, run: Run, corpus: Corpus) -> Run:
         """Return lists of what was scored, at most ``budget`` documents each."""

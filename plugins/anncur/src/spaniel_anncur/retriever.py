@@ -13,10 +13,11 @@ from spaniel import Corpus, Queries, Run, UsageError
 from spaniel.data import topk
 from spaniel.expression import Stage
 from spaniel.indexing import index_need, open_index
+from spaniel.learning import Lesson
 from spaniel.store import Need
 
 from spaniel_anncur.budgeted import Searcher, blocks, filled_run, scored_run
-from spaniel_anncur.matrix import NAME, AnchorQueries, anchor_queries, matrix_need
+from spaniel_anncur.matrix import NAME, AnchorQueries, anchor_lessons, anchor_queries, matrix_need
 from spaniel_anncur.regression import Solver
 from spaniel_anncur.rounds import Found, Items, Plan, round_sizes
 from spaniel_anncur.scoring import PairScorer
@@ -57,6 +58,10 @@ class Budgeted(ABC):
     @abstractmethod
     def search(self, texts: Sequence[str], corpus: Corpus, run: Run | None) -> tuple[Found, Opened]:
         """Search for a block of queries, with their lists of an earlier run."""
+
+    def lessons(self) -> list[Lesson]:
+        """The anchor queries."""
+        return anchor_lessons(self.context, self.config)
 
     @cached_property
     def scorer(self) -> PairScorer:

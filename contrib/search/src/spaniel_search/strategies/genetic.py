@@ -12,7 +12,8 @@ class Genetic(Walker):
     """The best so far have children, by crossing two of them or by mutating one (Guo et al. 2020, algorithm 1).
 
     The first generation is the seeds and samples. The parents of a generation are the best of all candidates that were
-    told when it began; a candidate that is already among them is not taken in again. With ``redraw`` no candidate is asked
+    told when it began and did not fail; one that is already among them is not taken in again, so that two parents are
+    never the same. With ``redraw`` no candidate is asked
     for twice while others are found (Wang, W-PCA, ICLR 2025, appendix E).
     """
 
@@ -42,11 +43,12 @@ class Genetic(Walker):
         parents = self.memory["parents"]
         if len(parents) < 2:
             return self.space.sample(self.rng)
-        first = parents[self.pick(len(parents))]
+        at = self.pick(len(parents))
         if self.rng.random() < self.config.crossing:
-            second = parents[self.pick(len(parents))]
-            return self.space.cross(first, second, self.rng)
-        return self.space.mutate(first, self.rng)
+            # The other parent is another one.
+            other = (at + 1 + self.pick(len(parents) - 1)) % len(parents)
+            return self.space.cross(parents[at], parents[other], self.rng)
+        return self.space.mutate(parents[at], self.rng)
 
     def _is_known(self, candidate: Any) -> bool:
         return digest(self.space, candidate) in self.memory["known"]
@@ -61,7 +63,8 @@ class Genetic(Walker):
         if score > memory["height"]:
             memory.update(height=score, rise=memory["told"] // self.config.population)
         memory["told"] += 1
-        if all(candidate != known for known, _ in memory["best"]):
+        same = digest(self.space, candidate)
+        if score > FAILED and all(same != digest(self.space, known) for known, _ in memory["best"]):
             memory["best"].append([candidate, score])
             # The sort is stable: of equals the one told first stays.
             memory["best"].sort(key=lambda pair: -pair[1])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from spaniel_search.strategies.base import Walker
+from spaniel_search.candidates import digest
+from spaniel_search.strategies.base import FAILED, Walker
+
+_DRAWS = 10
+"""Samples that are drawn for a place in a bracket before a small space is taken to hold no more."""
 
 
 class SuccessiveHalving(Walker):
     """Scores many candidates at little effort; one in ``eta`` goes on at ``eta`` times the effort, up to the full one.
 
-    Algorithm 1 of Jamieson and Talwalkar 2016, with the rungs of Li et al. 2018. Brackets follow one another; where more
-    is asked for than the rung at hand holds, the next bracket begins meanwhile.
+    Algorithm 1 of Jamieson and Talwalkar 2016, with the rungs of Li et al. 2018. Candidates of a
+    bracket differ, and one that failed does not go on. Brackets follow one another; where more is asked for than the rung at
+    hand holds, the next bracket begins meanwhile.
     """
 
     effort: float = 1.0
@@ -42,14 +47,16 @@ class SuccessiveHalving(Walker):
         bracket["told"].append([candidate, score])
         if len(bracket["told"]) < bracket["size"]:
             return
-        if bracket["effort"] >= 1:
+        # Of equals the one told first goes on; none goes on that failed, and none twice.
+        best = sorted(bracket["told"], key=lambda pair: -pair[1])
+        distinct = list({digest(self.space, c): c for c, score in best if score > FAILED}.values())
+        todo = distinct[: max(1, int(len(best) / self.config.eta))]
+        if bracket["effort"] >= 1 or not todo:
             brackets.remove(bracket)
             return
-        best = sorted(bracket["told"], key=lambda pair: -pair[1])
-        kept = max(1, int(len(best) / self.config.eta))
         effort = bracket["effort"] * self.config.eta
         # A last rung that is nearly the full effort is the full one.
-        bracket.update(todo=[c for c, _ in best[:kept]], told=[], size=kept, effort=1.0 if effort > 0.999 else effort)
+        bracket.update(todo=todo, told=[], size=len(todo), effort=1.0 if effort > 0.999 else effort)
 
     def restore(self, space: Any, state: Any) -> None:
         """Go on from a state."""
@@ -58,7 +65,17 @@ class SuccessiveHalving(Walker):
 
     def _bracket(self, seeds: list[Any]) -> dict[str, Any]:
         self.memory["made"] += 1
-        samples = [self.space.sample(self.rng) for _ in range(self.config.candidates - len(seeds))]
-        todo = [*seeds, *samples]
+        todo = list(seeds)
+        known = {digest(self.space, seed) for seed in seeds}
+        for _ in range(_DRAWS * self.config.candidates):
+            if len(todo) >= self.config.candidates:
+                break
+            sample = self.space.sample(self.rng)
+            name = digest(self.space, sample)
+            if name not in known:
+                known.add(name)
+                todo.append(sample)
+        # A space may hold no more than its seeds.
+        todo = todo or [self.space.sample(self.rng)]
         number = self.memory["made"]
         return {"number": number, "effort": self.config.least, "todo": todo, "told": [], "size": len(todo)}

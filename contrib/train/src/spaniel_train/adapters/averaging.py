@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from spaniel import Context, UsageError
+from spaniel.learning import read_lessons, write_lessons
 from spaniel_neural.locating import download_model
 
 from spaniel_train.config import AverageConfig
@@ -46,6 +47,7 @@ class Average:
         if not names:
             raise UsageError(f"{model} has no weights in safetensors")
         shutil.copytree(model, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", "*.bin", "*.pt"))
+        write_lessons(out, [lesson for folder in (model, *others) for lesson in read_lessons(folder)])
         distance, tensors = 0.0, 0
         for name in names:
             made, moved = _mean([folder / name for folder in (model, *others)], shares)
