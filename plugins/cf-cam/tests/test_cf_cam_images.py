@@ -25,7 +25,8 @@ skimage = pytest.importorskip("skimage", reason="scikit-image is not installed")
 
 @pytest.fixture(scope="module")
 def model() -> ShapeNet:
-    return train_shape_net(0, 120, lambda done: None)
+    torch.manual_seed(0)
+    return ShapeNet().eval().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def test_maps_that_ask_the_model_do_so_by_definition(model: ShapeNet, subject: I
     assert np.abs(draw(subject, "ablation-cam", MapConfig()) - np.array(falls) @ values).max() < 1e-4
 
 
-def test_every_map_finds_the_shape_more_often_than_chance(model: ShapeNet) -> None:
+@pytest.mark.slow
+def test_every_map_finds_the_shape_more_often_than_chance() -> None:
+    model = train_shape_net(0, 120, lambda done: None)
     pictures = draw_pictures(12, 7)
     hits = dict.fromkeys(METHODS, 0)
     for number, image in enumerate(pictures.images):
@@ -238,12 +241,13 @@ def test_default_layers_of_every_kind_of_network() -> None:
         assert np.isfinite(draw(subject, "ablation-cam", MapConfig())).all()
 
 
+@pytest.mark.slow
 def test_the_command_draws_a_real_network(
     photographs: dict[str, Path], network: Classifier, tmp_path: Path, run_cli: Cli
 ) -> None:
-    cat = photographs["chelsea"]
     linear = "cf-cam(weighting=linear)"
-    ran = run_cli("cam", str(cat), "--method", "cf-cam", "--method", linear, "-o", str(tmp_path / "out.png"), "--json")
+    options = ("--method", "cf-cam", "--method", linear, "-o", str(tmp_path / "out.png"), "--json")
+    ran = run_cli("cam", str(photographs["chelsea"]), *options)
     assert ran.exit_code == 0, ran.stderr
     assert ran.json["class"] == 285  # Egyptian cat
     assert ran.json["probability"] > 0.3
@@ -252,47 +256,63 @@ def test_the_command_draws_a_real_network(
     assert made["cf-cam"]["weight_spread"] < 0.01 < made[linear]["weight_spread"]
     assert made["cf-cam"]["sensitivity"] < 1e-4 < made[linear]["sensitivity"]
     assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
-    ran = run_cli("cam", str(cat))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network of transformers in a folder."""
+    from transformers import ResNetConfig, ResNetForImageClassification
+
+    folder = tmp_path_factory.mktemp("small") / "resnet"
+    names = {0: "a", 1: "b", 2: "c"}
+    two: dict[str, Any] = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+    config = ResNetConfig(embedding_size=8, layer_type="basic", num_labels=3, id2label=names, **two)
+    torch.manual_seed(0)
+    ResNetForImageClassification(config).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(
+        json.dumps({"image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": {"height": 64, "width": 64}})
+    )
+    return folder
+
+
+def test_the_command_draws_and_measures(
+    photographs: dict[str, Path], small: Path, tmp_path: Path, run_cli: Cli
+) -> None:
+    given = ("cam", str(photographs["chelsea"]), "--model", str(small), "--target", "1")
+    linear = "cf-cam(weighting=linear)"
+    ran = run_cli(*given, "--method", "cf-cam", "--method", linear, "-o", str(tmp_path / "out.png"), "--json")
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.json["name"] == "b"
+    made = ran.json["maps"]
+    assert np.array(made["cf-cam"]["map"]).size > 1
+    assert made["cf-cam"]["weight_spread"] < 0.01 < made[linear]["weight_spread"]
+    assert made["cf-cam"]["sensitivity"] < made[linear]["sensitivity"]
+    assert (tmp_path / "out.png").read_bytes()[:4] == b"\x89PNG"
+    ran = run_cli(*given)
     assert "sensitivity" in ran.stdout
     assert "warning: cf-cam: the channels' weights differ by less than 1 %" in ran.stderr
-    ran = run_cli("cam", str(cat), "--no-measure")
-    assert "1 clusters" in ran.stdout
+    ran = run_cli(*given, "--no-measure")
+    assert "clusters" in ran.stdout
     assert "sensitivity" not in ran.stdout
+
+
+def test_the_command_refuses_what_there_is_not(
+    photographs: dict[str, Path], small: Path, tmp_path: Path, run_cli: Cli
+) -> None:
     for arguments, message in (
         (("--method", "cf-cam(weighting=odd)"), "weighting"),
         (("--method", "cf-cam(side=query)"), "side is an option of maps of texts"),
         (("--method", "occlusion"), "maps of images are cf-cam"),
-        (("--layer", "_swsh"), "near are _swish"),
+        (("--layer", "clasifier"), "near are classifier"),
         (("-o", "map.jpg"), ".png"),
         (("--target", "100000"), "no class"),
     ):
-        ran = run_cli("cam", str(cat), *arguments)
+        ran = run_cli("cam", str(photographs["chelsea"]), "--model", str(small), *arguments)
         assert ran.exit_code == 2
         assert message in ran.stderr
     (tmp_path / "not.png").write_text("no image")
-    assert "cannot be read as an image" in run_cli("cam", str(tmp_path / "not.png")).stderr
-
-
-def test_models_of_transformers_are_classifiers(photographs: dict[str, Path], tmp_path: Path, run_cli: Cli) -> None:
-    from transformers import ResNetConfig, ResNetForImageClassification
-
-    config = ResNetConfig(
-        embedding_size=8,
-        hidden_sizes=[8, 16],
-        depths=[1, 1],
-        layer_type="basic",
-        num_labels=3,
-        id2label={0: "a", 1: "b", 2: "c"},
-    )
-    torch.manual_seed(0)
-    ResNetForImageClassification(config).save_pretrained(tmp_path / "resnet")
-    (tmp_path / "resnet" / "preprocessor_config.json").write_text(
-        json.dumps({"image_mean": [0.4] * 3, "image_std": [0.2] * 3, "size": {"height": 64, "width": 64}})
-    )
-    ran = run_cli("cam", str(photographs["chelsea"]), "--model", str(tmp_path / "resnet"), "--target", "1", "--json")
-    assert ran.exit_code == 0, ran.stderr
-    assert ran.json["name"] == "b"
-    assert np.array(ran.json["maps"]["cf-cam"]["map"]).size > 1
+    ran = run_cli("cam", str(tmp_path / "not.png"), "--model", str(small))
+    assert "cannot be read as an image" in ran.stderr
 
 
 @pytest.mark.slow

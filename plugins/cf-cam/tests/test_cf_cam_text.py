@@ -12,6 +12,7 @@ from spaniel import Context, Corpus, Document, UsageError
 from spaniel.explain import explain_pipeline
 from spaniel.testing import contract
 from spaniel_cf_cam.config import MapConfig
+from spaniel_cf_cam.measures import class_sensitivity
 from spaniel_cf_cam.subjects import METHODS, draw
 from spaniel_cf_cam.text import TextSubject
 from spaniel_explain.reading import read
@@ -105,6 +106,26 @@ def test_a_planted_word_has_the_highest_value(context: Context, folder: Path, co
         values = draw(subject, "cf-cam", MapConfig(weighting="softmax-std"))
         hits += int(np.argmax(values)) == place
     assert hits >= 24
+
+
+def test_the_default_map_depends_on_the_query_and_the_published_one_does_not(context: Context, corpus: Corpus) -> None:
+    """Of one document for two queries: by a plain softmax of small gradients, all channels weigh the same."""
+    stage = "dense(encoder=minilm)"
+    apart, told = {}, {}
+    for weighting in ("auto", "softmax-std", "softmax"):
+        maps = []
+        for query in ("where is the cat", "rain on the roof"):
+            explainer = f"cf-cam(weighting={weighting}, relu=false)"
+            (made,) = explain_pipeline(context, stage, query, [0], corpus, explainer=explainer)
+            maps.append(np.array([part.score for part in made.contributions]))
+            told[weighting] = made.parameters
+        apart[weighting] = class_sensitivity(*maps)
+    assert apart["auto"] == apart["softmax-std"] > 0.05
+    assert apart["softmax"] < 1e-3
+    assert told["auto"]["weight_spread"] > 0.01 > told["softmax"]["weight_spread"]
+    assert "warning" not in told["auto"]
+    assert "mean activation" in told["softmax"]["warning"]
+    assert {"dominant", "clusters", "noise"} <= told["auto"].keys()
 
 
 def test_activations_gradients_and_masks(context: Context, folder: Path, corpus: Corpus) -> None:

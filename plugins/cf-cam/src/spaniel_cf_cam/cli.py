@@ -118,10 +118,11 @@ def _draw(subject: ImageSubject, rival: ImageSubject | None, name: str, config: 
     from spaniel_cf_cam.maps import cf_cam, scaled
     from spaniel_cf_cam.measures import class_sensitivity, deletion_insertion, drop_and_increase
 
-    values = scaled(draw(subject, name, config, seed))
+    whole = cf_cam(subject.activations, subject.gradients, subject.shape, config) if name == "cf-cam" else None
+    values = scaled(whole.values if whole is not None else draw(subject, name, config, seed))
     made: dict[str, Any] = {"map": values.reshape(subject.shape).round(4).tolist()}
-    if name == "cf-cam":
-        made |= cf_cam(subject.activations, subject.gradients, subject.shape, config).facts()
+    if whole is not None:
+        made |= whole.facts()
     if rival is not None:
         drop, increase = drop_and_increase(subject.worth, values)
         deletion, insertion = deletion_insertion(subject.worth, values)
