@@ -20,8 +20,8 @@ from spaniel_lion.programs.arithmetic import work_of
 from spaniel_lion.programs.forms import program_hash
 from spaniel_lion.programs.program import Program, execute
 from spaniel_lion.programs.signature import OPTIMIZER, Rank
+from spaniel_lion.programs.text import parse_program
 from spaniel_lion.programs.types import TYPES, is_valid
-from spaniel_lion.space import read
 
 
 class Shapes:
@@ -63,7 +63,7 @@ def main(programs: int, repeats: int, as_json: bool) -> None:
         texts = [space.start]
         for _ in range(programs - 1):
             texts.append(space.mutate(texts[-1], rng))
-        parsed = [read(text) for text in texts]
+        parsed = [parse_program(text, OPTIMIZER) for text in texts]
         shapes = [(64, 32), (32, 10)]
         meta = {n: [torch.empty(s, device="meta") for s in shapes] for n in "wgmv"} | {"lr": 1.0}
 

@@ -23,8 +23,8 @@ from spaniel_lion.programs.mutation import constants_of
 from spaniel_lion.programs.published import PUBLISHED, read_program
 from spaniel_lion.programs.rule import Rule
 from spaniel_lion.programs.signature import OPTIMIZER
+from spaniel_lion.programs.text import parse_program
 from spaniel_lion.selection import funnel, shrink
-from spaniel_lion.space import read
 from spaniel_lion.tasks import WORST, DigitsTask, Schedule, TitlesTask, outcome, rates, train_by
 from spaniel_neural.testing import write_model
 from spaniel_search.config import Budget
@@ -69,16 +69,16 @@ def titled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_space_changes_what_it_is_told_to(context: Context) -> None:
     rng = np.random.default_rng(0)
     tuning: Any = context.create("search_space", "programs(change=constants)")
-    shape = [statement[:2] for statement in read(tuning.start).statements]
+    shape = [statement[:2] for statement in tuning.read(tuning.start).statements]
     for _ in range(20):
-        program = read(tuning.sample(rng))
+        program = tuning.read(tuning.sample(rng))
         assert [statement[:2] for statement in program.statements] == shape
         assert len(constants_of(program)) == 4
     few: Any = context.create("search_space", "programs(functions=[sign, '*'], longest=11)")
     candidate = few.start
     for _ in range(100):
         candidate = few.mutate(candidate, rng)
-        assert len(read(candidate).statements) <= 11
+        assert len(few.read(candidate).statements) <= 11
     assert few.counts(PUBLISHED["discovered"]) == {"length": 12, "statements": 11, "states": 1}
     with pytest.raises(UsageError, match="'sine'"):
         context.create("search_space", "programs(functions=[sine])")
@@ -210,7 +210,7 @@ def test_what_hardly_matters_is_removed(context: Context) -> None:
     proxy: Any = context.create("search_space", QUICK)
     space: Any = context.create("search_space", "programs")
     smaller = shrink(context, "programs", PUBLISHED["adamw"], QUICK, 0.01)
-    assert len(read(smaller).statements) < 9
+    assert len(parse_program(smaller, OPTIMIZER).statements) < 9
     assert "interp" in smaller
     loss = proxy.score(space, PUBLISHED["adamw"], 3)
     assert proxy.score(space, smaller, 3) <= loss + 0.01

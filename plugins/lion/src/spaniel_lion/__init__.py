@@ -1,4 +1,4 @@
-"""Lion for Spaniel: the optimizer, any program as an optimizer, and the space of programs in which it was found."""
+"""Lion for Spaniel: the optimizer, any program as an optimizer or a ranking function, and the search that finds them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,28 @@ def optimizer() -> Iterator[Component]:
 
 
 @hookimpl
+def index() -> Iterator[Component]:
+    yield Component(
+        "ranked",
+        config="spaniel_lion.config:RankedIndex",
+        factory="spaniel_lion.ranking.indexer:RankedIndexer",
+        summary="how often each word occurs in each document; searched by a program",
+        takes=("corpus",),
+    )
+
+
+@hookimpl
+def retrieve() -> Iterator[Component]:
+    yield Component(
+        "ranked",
+        config="spaniel_lion.config:Ranked",
+        factory="spaniel_lion.ranking.retriever:RankedRetriever",
+        summary="lexical retrieval by a program, such as one that a search has found; BM25 is one",
+        paper=f"{_PAPER}, section 2, with another signature",
+    )
+
+
+@hookimpl
 def search_space() -> Iterator[Component]:
     yield Component(
         "programs",
@@ -44,6 +66,21 @@ def search_space() -> Iterator[Component]:
         summary="programs that update weights from gradients: put in, taken out and changed statement by statement",
         paper=f"{_PAPER}, section 2",
         role="space",
+    )
+    yield Component(
+        "ranking-programs",
+        config="spaniel_lion.config:RankingProgramsConfig",
+        factory="spaniel_lion.space:RankingPrograms",
+        summary="programs that score documents from counts of words, starting from BM25",
+        paper=f"{_PAPER}, section 2, with another signature",
+        role="space",
+    )
+    yield Component(
+        "judgments",
+        config="spaniel_lion.config:JudgmentsConfig",
+        factory="spaniel_lion.ranking.proxy:Judgments",
+        summary="how well a program ranks the judged queries of a collection; some validate, and some are held out",
+        role="proxy",
     )
     yield Component(
         "digits",
@@ -67,7 +104,9 @@ def search_space() -> Iterator[Component]:
 @hookimpl
 def commands() -> Iterator[Command]:
     yield Command(
-        "programs", "spaniel_lion.cli:programs", "look at programs that update weights, and search for better ones"
+        "programs",
+        "spaniel_lion.cli:programs",
+        "look at programs that update weights or score documents, and search for better ones",
     )
 
 

@@ -6,6 +6,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 from spaniel import Config
+from spaniel.config import SEARCHES, Expression, Filter, ref
+
+Part = Literal["training", "validation", "held-out"]
 
 _STEPS: Any = Field(100, description="steps of a training", ge=1)
 _BATCH: Any = Field(64, description="rows of a batch", ge=1)
@@ -88,6 +91,54 @@ class ProgramsConfig(Config):
         if not self.insert + self.delete + self.modify:
             raise ValueError("insert, delete and modify are all 0, and nothing would ever change")
         return self
+
+
+class RankingProgramsConfig(ProgramsConfig):
+    """Options of the space of programs that score documents."""
+
+    start: str = Field(
+        "bm25", description="the program that a search starts from: a published one, a file, or text", min_length=1
+    )
+
+
+class RankedIndex(Config):
+    """Options of the index of counts, and of the program that it is searched by."""
+
+    program: str = Field(
+        "bm25",
+        description="what scores a word of the query in a document: a published program (bm25), a file of one, or its text",
+        min_length=1,
+        json_schema_extra=SEARCHES,
+    )
+    analyzer: Expression = ref("analyzer", "english", description="turns documents and queries into tokens")
+
+
+class Ranked(RankedIndex):
+    """Options of the index, and of searching it."""
+
+    k: int = Field(1000, description="documents retrieved per query", ge=1)
+    filter: Filter | None = Field(
+        None, description="only documents whose metadata pass, as in filter=\"year >= 2000 and domain = 'news'\""
+    )
+
+    def index(self) -> RankedIndex:
+        """Return the options of the index."""
+        return RankedIndex(program=self.program, analyzer=self.analyzer)
+
+
+class JudgmentsConfig(Config):
+    """Options of how well a program ranks the judged queries of a collection."""
+
+    collection: str = Field("python-docs", description="name or folder of a collection with judgments")
+    split: str | None = Field(None, description="split of the collection; by default its only one, or test")
+    part: Part = Field(
+        "training",
+        description="which of its queries are scored: three of five train, one validates, and one is held out; the seed "
+        "draws them",
+    )
+    measure: Literal["nDCG", "AP"] = Field("nDCG", description="what is averaged over the queries")
+    depth: int = Field(10, description="documents of a list that count", ge=1)
+    analyzer: Expression = ref("analyzer", "english", description="turns documents and queries into tokens")
 
 
 class DigitsConfig(Config):

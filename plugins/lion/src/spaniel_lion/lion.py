@@ -190,10 +190,10 @@ def _step_rows(weight: Tensor, gradient: Tensor, momentum: Tensor, group: dict[s
 
 def _step_all(weights: list[Tensor], gradients: list[Tensor], momenta: list[Tensor], group: dict[str, Any]) -> None:
     """Step tensors as their group says; where compiling fails, the group goes on by foreach."""
-    numbers: Any = (float(group["lr"]), _decay(group), group["betas"])
+    rate, decay, betas = float(group["lr"]), _decay(group), group["betas"]
     caution = float(group["caution"])
     if group["steps"] == "compiled":
-        while weights and _step_compiled(weights[0], gradients[0], momenta[0], *numbers, group):
+        while weights and _step_compiled(weights[0], gradients[0], momenta[0], rate, decay, betas, group):
             weights, gradients, momenta = weights[1:], gradients[1:], momenta[1:]
     if not weights:
         return
@@ -201,10 +201,10 @@ def _step_all(weights: list[Tensor], gradients: list[Tensor], momenta: list[Tens
         # The mean of a cautious mask is taken over the whole tensor, so that this stays in one piece.
         whole = [[weights, gradients, momenta]]
         for part, slopes, kept in blocks(weights, gradients, momenta) if caution == 1 else whole:
-            _step_foreach(part, slopes, kept, *numbers, caution)
+            _step_foreach(part, slopes, kept, rate, decay, betas, caution)
         return
     for weight, gradient, momentum in zip(weights, gradients, momenta, strict=True):
-        _step_single(weight, gradient, momentum, *numbers, caution)
+        _step_single(weight, gradient, momentum, rate, decay, betas, caution)
 
 
 def _step_compiled(

@@ -12,6 +12,7 @@ from spaniel.store import digest_bytes
 
 from spaniel_lion.config import DigitsConfig, TitlesConfig
 from spaniel_lion.programs.rule import Rule
+from spaniel_lion.programs.signature import OPTIMIZER
 from spaniel_lion.tasks import DigitsTask, Schedule, Split, TitlesTask, outcome
 
 
@@ -44,7 +45,16 @@ class TrainingProxy(ABC):
         rule = space.build(candidate, seed) if isinstance(candidate, str) else None
         if not isinstance(rule, Rule):
             raise UsageError(f"this proxy trains by programs, and {type(space).__name__} is no space of them")
-        loss, error = self.measure(rule, seed, "validation")
+        return self._chosen(rule, seed, "validation")
+
+    def held_out(self, rule: Rule, seed: int) -> float:
+        """Return the mean over the runs on the test part."""
+        return self._chosen(rule, seed, "test")
+
+    def _chosen(self, rule: Rule, seed: int, split: Split) -> float:
+        if rule.signature != OPTIMIZER:
+            raise UsageError("this proxy trains by programs that update weights; give --space programs")
+        loss, error = self.measure(rule, seed, split)
         return error if getattr(self.config, "measure", "loss") == "error" else loss
 
     def measure(self, rule: Rule, seed: int, split: Split) -> tuple[float, float]:

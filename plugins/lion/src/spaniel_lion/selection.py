@@ -11,9 +11,9 @@ from spaniel_search.proxies import sign
 
 from spaniel_lion.programs.forms import simplify
 from spaniel_lion.programs.program import Program
-from spaniel_lion.programs.signature import OPTIMIZER
-from spaniel_lion.programs.text import parse_program, print_program
+from spaniel_lion.programs.text import print_program
 from spaniel_lion.programs.types import is_valid
+from spaniel_lion.space import Programs
 
 
 class Stage(NamedTuple):
@@ -70,13 +70,14 @@ def shrink(context: Context, space: str, candidate: str, proxy: str, tolerance: 
     program is scored, so that what was removed before counts. Removing a statement may let another variable of that name
     through, as ``update = update + wd`` does.
     """
-    maker: SearchSpace = context.create("search_space", space)
+    maker: Programs = context.create("search_space", space)
     scorer: Proxy = context.create("search_space", proxy)
 
     def score(program: Program) -> float:
         return sign(scorer) * scorer.score(maker, print_program(program), context.seed)
 
-    program = simplify(parse_program(candidate, OPTIMIZER), OPTIMIZER)
+    signature = maker.signature
+    program = simplify(maker.read(candidate), signature)
     least = score(program) - tolerance
     removed = True
     while removed:
@@ -84,7 +85,7 @@ def shrink(context: Context, space: str, candidate: str, proxy: str, tolerance: 
         for at in range(len(program.statements) - 1, -1, -1):
             statements = (*program.statements[:at], *program.statements[at + 1 :])
             smaller = Program(statements, program.returns)
-            if is_valid(smaller, OPTIMIZER) and score(smaller) >= least:
-                program, removed = simplify(smaller, OPTIMIZER), True
+            if is_valid(smaller, signature) and score(smaller) >= least:
+                program, removed = simplify(smaller, signature), True
                 break
     return print_program(program)

@@ -7,7 +7,7 @@ from pathlib import Path
 from spaniel import UsageError
 
 from spaniel_lion.programs.program import Program
-from spaniel_lion.programs.signature import Signature
+from spaniel_lion.programs.signature import RANKING, Signature
 from spaniel_lion.programs.text import parse_program
 
 ADAMW = """\
@@ -53,7 +53,27 @@ return update, m, v
 """
 """Program 1 with the constants of algorithm 2 and a weight decay of 1; the learning rate is 1e-4 at its peak of 1."""
 
+BM25 = """\
+norm = dl / al
+norm = interp(1.0, norm, 0.75)
+norm = norm * 1.2
+below = tf + norm
+part = tf / below
+rest = n - df
+rest = rest + 0.5
+held = df + 0.5
+idf = rest / held
+idf = log1p(idf)
+score = idf * part
+score = score * qtf
+return score
+"""
+"""Lucene's variant of BM25 with k1 = 1.2 and b = 0.75 (Kamphuis et al., Which BM25 Do You Mean?, ECIR 2020)."""
+
 PUBLISHED = {"adamw": ADAMW, "discovered": DISCOVERED, "lion": LION}
+"""Programs that update weights."""
+PUBLISHED_RANKINGS = {"bm25": BM25}
+"""Programs that score documents."""
 _MOST = 1_000_000
 """Bytes of a file that is read as a program, at most."""
 
@@ -83,13 +103,14 @@ def read_program(given: str, signature: Signature) -> Program:
     Raises:
         UsageError: there is none.
     """
-    if given in PUBLISHED:
-        return parse_program(PUBLISHED[given], signature)
+    published = PUBLISHED_RANKINGS if signature == RANKING else PUBLISHED
+    if given in published:
+        return parse_program(published[given], signature)
     if "=" in given:
         return parse_program(given, signature)
     path = Path(given)
     if not path.is_file() or path.stat().st_size > _MOST:
-        raise UsageError(f"{given!r} is neither a program nor a file of one; published ones are {', '.join(PUBLISHED)}")
+        raise UsageError(f"{given!r} is neither a program nor a file of one; published ones are {', '.join(published)}")
     try:
         return parse_program(path.read_text(encoding="utf-8"), signature)
     except (OSError, UnicodeDecodeError) as error:

@@ -28,11 +28,14 @@ class Signature(NamedTuple):
         inputs: name → rank.
         returns: name → rank; the variables that hold the outputs in the end.
         states: inputs that are outputs, too: the next step begins with what this one returns.
+        is_local: whether programs may only have functions that go number by number, so that what stands beside a number
+            does not change what becomes of it.
     """
 
     inputs: dict[str, Rank]
     returns: dict[str, Rank]
     states: tuple[str, ...] = ()
+    is_local: bool = False
 
 
 OPTIMIZER = Signature(
@@ -42,3 +45,21 @@ OPTIMIZER = Signature(
 )
 """``train(w, g, m, v, lr) → update, m, v``: weights, gradients, two states that are zero in the beginning, the learning
 rate; the step is ``w ← w - update`` (program 1 of the paper)."""
+
+RANKING = Signature(
+    {
+        "tf": Rank.TREE,
+        "dl": Rank.TREE,
+        "df": Rank.TREE,
+        "qtf": Rank.TREE,
+        "al": Rank.SCALAR,
+        "n": Rank.SCALAR,
+    },
+    {"score": Rank.TREE},
+    is_local=True,
+)
+"""``score(tf, dl, df, qtf, al, n) → score``: for a word of the query in a document how often it occurs there, the length of
+the document, in how many documents it occurs, and how often in the query; the mean length, and the number of documents. A
+document scores the sum over the words of the query that it holds."""
+
+SIGNATURES = {"optimizer": OPTIMIZER, "ranking": RANKING}

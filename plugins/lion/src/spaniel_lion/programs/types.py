@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spaniel import UsageError
 
-from spaniel_lion.programs.functions import FUNCTIONS, rank_of
+from spaniel_lion.programs.functions import FUNCTIONS, WHOLE, rank_of
 from spaniel_lion.programs.program import Program, Statement, Unknown, execute
 from spaniel_lion.programs.signature import Rank, Signature
 
@@ -32,7 +32,9 @@ TYPES = Types()
 
 
 def is_valid(program: Program, signature: Signature) -> bool:
-    """Return whether a program runs, and returns what the signature says."""
+    """Return whether a program runs, has no function that its signature rules out, and returns what that says."""
+    if signature.is_local and any(statement.function in WHOLE for statement in program.statements):
+        return False
     try:
         found = execute(program, signature.inputs, TYPES)
     except (Unknown, Mistyped):
@@ -50,6 +52,12 @@ def check_types(program: Program, signature: Signature) -> None:
 
     if len(program.returns) != len(signature.returns):
         raise UsageError(f"the program returns {len(program.returns)} values instead of {', '.join(signature.returns)}")
+    for statement in program.statements:
+        if signature.is_local and statement.function in WHOLE:
+            raise UsageError(
+                f"`{print_statement(statement)}`: {statement.function} looks at all numbers at once, and a program of "
+                f"{', '.join(signature.returns)} goes number by number"
+            )
     try:
         found = execute(program, signature.inputs, TYPES)
     except Unknown as error:
