@@ -79,7 +79,7 @@ class Context:
         self._known: Recent[Hashable, Any] = Recent(keep)
         self._kinds = self.registry.kinds
         self._reports: list[Callable[[int], None] | None] = [None]
-        self._watch: Callable[[str, float], None] | None = None
+        self._watch: tuple[Callable[[str, float], None], int] | None = None
         self.loading = 0.0
         """Seconds that this session has spent on loading: imports, models, tokenizers, indexes."""
 
@@ -269,13 +269,15 @@ class Context:
         if self._stages:
             counted = self._stages[-1].counted
             counted[what] = counted.get(what, 0) + amount
-            if self._watch is not None and all(stage.phase != "build" for stage in self._stages):
-                self._watch(what, amount)
+            if self._watch is not None:
+                watch, outside = self._watch
+                if all(stage.phase != "build" for stage in self._stages[outside:]):
+                    watch(what, amount)
 
     @contextmanager
     def watching(self, watch: Callable[[str, float], None]) -> Iterator[None]:
         """Tell ``watch`` of what is counted meanwhile, but for builds; what it raises stops the work, as budgets do."""
-        before, self._watch = self._watch, watch
+        before, self._watch = self._watch, (watch, len(self._stages))
         try:
             yield
         finally:

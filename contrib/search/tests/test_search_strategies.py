@@ -158,6 +158,56 @@ def test_seeded_evolution_starts_from_its_seeds_alone(context: Context) -> None:
     assert walker.memory["living"][-1][0] == child
 
 
+def test_two_parents_are_never_the_same(context: Context) -> None:
+    class Watched(Bits):
+        def cross(self, first: Any, second: Any, rng: np.random.Generator) -> Any:
+            crossed.append((tuple(first), tuple(second)))
+            return super().cross(first, second, rng)
+
+    crossed: list[tuple[Any, Any]] = []
+    walker: Any = context.create("search_space", "genetic(population=4, parents=3, crossing=1.0)")
+    walker.start(Watched(6), np.random.default_rng(3))
+    for _ in range(100):
+        candidate = walker.ask()
+        walker.tell(candidate, one_max(candidate))
+    assert len(crossed) == 96
+    assert all(first != second for first, second in crossed)
+    # With one that did not fail there are no two parents, and so samples are asked for.
+    walker.start(Watched(6), np.random.default_rng(3))
+    crossed.clear()
+    for number in range(40):
+        walker.tell(walker.ask(), FAILED if number else 1.0)
+    assert not crossed
+
+
+def test_a_bracket_holds_nothing_twice_and_nothing_that_failed_goes_on(context: Context) -> None:
+    walker: Any = context.create("search_space", "successive-halving(candidates=6, eta=2, least=0.25)")
+    walker.start(Bits(2), np.random.default_rng(0))
+    asked = [walker.ask() for _ in range(4)]
+    assert sorted(asked) == [[0, 0], [0, 1], [1, 0], [1, 1]], "there are no more than four"
+    for candidate in asked:
+        walker.tell(candidate, FAILED if sum(candidate) < 2 else 2.0)
+    assert (walker.ask(), walker.effort) == ([1, 1], 0.5), "of two that may go on one has not failed"
+
+
+def test_a_funnel_goes_on_without_what_a_proxy_fails_on(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    from spaniel_search.proxies import Count
+
+    space: Any = context.create("search_space", SPACE)
+    walker: Any = context.create("search_space", "funnel(proxies=[count(what=components)], samples=40, keep=1.0)")
+    score = Count.score
+
+    def moody(self: Any, space: Any, candidate: Any, seed: int) -> float:
+        size = score(self, space, candidate, seed)
+        if size > 2:
+            raise ValueError("too large")
+        return float("nan") if size == 1 else size
+
+    monkeypatch.setattr(Count, "score", moody)
+    walker.start(space, np.random.default_rng(0))
+    assert {space.counts(walker.ask())["components"] for _ in range(5)} == {2}
+
+
 def test_the_oldest_dies_even_where_it_is_the_best(context: Context) -> None:
     walker: Any = context.create("search_space", "ageing-evolution(population=3, sample=60)")
     walker.start(Bits(4), np.random.default_rng(0), [[1, 1, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
