@@ -293,6 +293,24 @@ ANSWERS = [
     ("3)\n1)\n2)", "312"),
     ("[3],\n[1],\n[2]", "312"),
     ("3,\n1,\n2", "312"),
+    # Scores are an order, the highest first.
+    ("Passage 1: 0.2\nPassage 2: 0.9\nPassage 3: 0.5", "231"),
+    ("[1] (score: 0.1)\n[2] (score: 0.95)\n[3] (score: 0.5)", "231"),
+    ("Passage 1 - Score: 3/10\nPassage 2 - Score: 9/10\nPassage 3 - Score: 5/10", "231"),
+    ("| Passage | Score |\n|---|---|\n| [1] | 0.1 |\n| [2] | 0.9 |\n| [3] | 0.5 |", "231"),
+    ("[1]=0.1, [2]=0.9, [3]=0.5", "231"),
+    ("[1] relevance: 3\n[2] relevance: 9\n[3] relevance: 5\n\nFinal order: [3] > [2] > [1]", "321"),
+    ("Ranking: 2 (score 9), 3 (score 7), 1 (score 2)", "231"),
+    ("1. Passage 3 (of 2019, score 9/10)\n2. Passage 1 (score 7/10)\n3. Passage 2 (score 1/10)", "312"),
+    # Numbers of a list in other signs, and in one line.
+    ("① [3]\n② [1]\n③ [2]", "312"),
+    ("Position 1 → [3]\nPosition 2 → [1]\nPosition 3 → [2]", "312"),
+    ("Here are the ranks: 1: 3, 2: 1, 3: 2", "312"),
+    ("<rank1>3</rank1><rank2>1</rank2><rank3>2</rank3>", "312"),
+    ("<3> > <1> > <2>", "312"),
+    # A model that talks on in another role.
+    ("[3] > [1] > [2]<|im_end|>\n<|im_start|>user\n[1] > [2]", "312"),
+    ("[3] > [1] > [2]</s>[1] > [2] > [3]", "312"),
 ]
 """An answer about three passages, and the order that it means."""
 

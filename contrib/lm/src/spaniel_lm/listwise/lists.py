@@ -10,6 +10,11 @@ from spaniel_lm.listwise.names import HINTED, LABEL, LISTED, NOISE, NOTE, STATED
 
 _RANK = re.compile(r"\b(?:rank|place|position|rang|platz|puesto|место)\b|#|名次|排名|順位|第$", re.IGNORECASE)
 _PASSAGE = re.compile(rf"{LABEL}|\[\]", re.IGNORECASE)
+_SCORE = re.compile(
+    r"[\s:=*_`|>()-]*(?P<word>(?:relevan\w+|scores?|rating|grade|relevance score)\W{1,4})*(?P<number>\d{1,4}(?P<fraction>\.\d+)?)"
+    r"(?P<of>\s*(?:/|out of|of)\s*\d+|\s*%)?(?![\d.]*\d)",
+    re.IGNORECASE,
+)
 _NUMBERING = re.compile(r"[\s*_`|.):#>\\-]*")
 
 
@@ -37,6 +42,24 @@ def numbered(lines: list[Line]) -> Iterator[Order]:
     for items, pairs in groups:
         if len(items) > 1 or (len(groups) == 1 and not pairs):
             yield from _list(items, pairs)
+
+
+def scored(lines: list[Line]) -> Iterator[Order]:
+    """Yield lists whose lines give a candidate and its score: ``Passage 2: 0.9``, ``[1] relevance 3/10``; the highest first."""
+    made: list[tuple[float, int, int]] = []
+    for start, line, tokens in [*lines, (0, "end", [])]:
+        if not line.strip(" -=:|`*"):
+            continue
+        first = tokens[0] if tokens and tokens[0].is_strong and len(tokens[0].ids) == 1 else None
+        if first is not None and not line[: first.start].strip(" -•*`|"):
+            score = _SCORE.match(line, first.end)
+            if score and (score["word"] or score["fraction"] or score["of"]):
+                made.append((float(score["number"]), first.ids[0], start))
+                continue
+        if len({number for _, number, _ in made}) == len(made) > 1:
+            ordered = sorted(made, key=lambda one: -one[0])
+            yield Order(tuple(n for _, n, _ in ordered), STATED, made[0][2], tuple(at for *_, at in made))
+        made = []
 
 
 def _items(

@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     r"|\(\s*#?\d+\s*\)|\{\s*\d+\s*\}|(?<![A-Za-z0-9_.])#?\d+(?![A-Za-z0-9_%]|\.\d)",
     re.IGNORECASE,
 )
+_PARENTHESES = re.compile(r"\([^()\n]*\)")
+_WORD = re.compile(r"[^\W\d_]{2}")
 _INSIDE = re.compile(rf"(?:{LABEL}|and|[pd](?=\d)|[\s,;&/#\"'.>=-]|\d+)*", re.IGNORECASE)
 _RANGE = re.compile(r"(\d{1,9})\s*-\s*(\d{1,9})")
 _NUMBER = re.compile(r"\d+")
@@ -72,11 +74,15 @@ def lines_of(text: str) -> Iterator[Line]:
 
 
 def _tokens(line: str) -> Iterator[Token]:
+    # A bare number among words in parentheses is a score, a year or a count.
+    remarks = [one.span() for one in _PARENTHESES.finditer(line) if _WORD.search(one[0])]
     for found in _TOKEN.finditer(line):
         name = found[0]
         shape = {"[": "bracket", "(": "paren", "{": "paren"}.get(
             name[0], "bare" if name.lstrip("#").isdigit() else "label"
         )
+        if shape == "bare" and any(start < found.start() < end for start, end in remarks):
+            continue
         if shape == "bracket":
             if not _INSIDE.fullmatch(name[1:-1]) or line[found.end() : found.end() + 1] == "(":
                 continue  # words, or a link

@@ -10,7 +10,7 @@ import re
 from spaniel_lm.listwise import structures
 from spaniel_lm.listwise.chains import chains
 from spaniel_lm.listwise.cleaning import plain, without_thoughts
-from spaniel_lm.listwise.lists import numbered, stacked
+from spaniel_lm.listwise.lists import numbered, scored, stacked
 from spaniel_lm.listwise.names import HINTED, LISTED, STATED, Order, lines_of
 
 _LARGEST = 50_000
@@ -25,7 +25,7 @@ def find_order(text: str, count: int) -> tuple[int, ...]:
         found.append(Order(ids, STATED, start))
         rest = rest[:start] + re.sub(r"[^\n]", " ", rest[start:end]) + rest[end:]
     lines = list(lines_of(rest))
-    lists = list(numbered(lines))
+    lists = [*numbered(lines), *scored(lines)]
     found += lists
     taken = {at for one in lists for at in one.lines}
     left = [line for line in lines if line[0] not in taken]
