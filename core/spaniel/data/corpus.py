@@ -161,6 +161,17 @@ class Corpus:
                 found[first : first + _CONDITIONS] = np.array(rows, bool).T
             yield start, found
 
+    def rows_where(self, condition: str, values: Sequence[Any]) -> NDArray[np.int64]:
+        """Return the rows for which one condition holds, ascending; see :meth:`answers`."""
+        ((size,),) = self._query("SELECT count(*) FROM documents", ())
+        if size != self._size:
+            raise ArtifactError(self._path, "has lost documents; remove it and build it again")
+        found = []
+        for start in range(0, self._size, _ASK):
+            sql = f"SELECT row FROM documents WHERE row >= ? AND row < ? AND {condition} ORDER BY row"
+            found += self._query(sql, (start, min(start + _ASK, self._size), *values))
+        return np.array(found, np.int64).reshape(-1)
+
     def _fetch(self, rows: Sequence[int] | NDArray[Any], columns: str) -> list[tuple[Any, ...]]:
         array = np.asarray(rows, dtype=np.int64)
         wanted = np.unique(array)

@@ -42,6 +42,8 @@ Filter: TypeAlias = "Comparison | Not | And | Or"
 MAX_LENGTH = 200_000
 MAX_TESTS = 2_000
 MAX_DEPTH = 50
+FEW_TESTS, FEW_LEVELS = 20, 8
+"""Tests, and levels of them, that SQLite answers as one condition; its parser has room for few."""
 _BIGGEST = 2**63
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -118,10 +120,31 @@ def filter_mask(corpus: Corpus, text: str) -> NDArray[np.bool_]:
         )
     numbers = {key: number for number, key in enumerate(tests)}
     found = np.zeros(len(corpus), bool)
+    if sum(1 for _ in _tests(node)) <= FEW_TESTS and _depth(node) <= FEW_LEVELS:
+        found[corpus.rows_where(*_whole_sql(node))] = True
+        return found
     # SQLite answers each test by itself: it limits how deep and how large a condition is, and how many values it has.
     for start, answers in corpus.answers([to_sql(test) for test in tests.values()]):
         found[start : start + answers.shape[1]] = _combined(node, numbers, answers)
     return found
+
+
+def _depth(node: Filter) -> int:
+    if isinstance(node, Comparison):
+        return 1
+    return 1 + max(map(_depth, (node.part,) if isinstance(node, Not) else node.parts))
+
+
+def _whole_sql(node: Filter) -> tuple[str, list[Any]]:
+    """Return a filter of few tests as one condition, of which SQLite asks no more than it needs."""
+    if isinstance(node, Comparison):
+        return to_sql(node)
+    if isinstance(node, Not):
+        sql, values = _whole_sql(node.part)
+        return f"(NOT {sql})", values
+    parts = [_whole_sql(part) for part in node.parts]
+    join = " AND " if isinstance(node, And) else " OR "
+    return f"({join.join(sql for sql, _ in parts)})", [value for _, values in parts for value in values]
 
 
 def _key(test: Comparison) -> Any:
