@@ -97,7 +97,8 @@ class Index(Protocol):
     added come with the rows that the caller gives them. A row stays the document's own until that is deleted; nothing is
     ever renumbered, so rows may have gaps.
 
-    Any number of threads may search at once.
+    Any number of threads may search at once. One that compares everything where that is faster than its engine has
+    ``asks_engine``, false; the contract sets it true where it looks at what the engine itself finds.
     """
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ from spaniel.data import BinaryVectors, DenseVectors, save_vectors
 from spaniel.indexing import Change, changed_need, check_artifact, index_need, open_index, open_needed
 from spaniel.store import Need, Recipe
 from spaniel_dense import checks, engine, faiss_index, filling, quantized, scanning, usearch_index
+from spaniel_dense import kernels as kernels_of
 from spaniel_dense.threads import threads
 
 ENGINES = {
@@ -362,3 +363,27 @@ def test_damage_of_engines_is_named(tmp_path: Path, context: Context) -> None:
     (tmp_path / "index.usearch").write_bytes(b"none")
     with pytest.raises(ArtifactError, match=r"index\.usearch"):
         context.create("index", "usearch").engine(4).read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["flat", "quantized", "quantized(bits=1)", "usearch"])
+def test_the_first_search_loads_no_kernel(name: str, need: Any, tmp_path: Path) -> None:
+    context = Context(tmp_path)
+    made = need(vectors(1100, 1), "cosine")
+    index = open_index(context, name, made, "dense")
+    kernels = {
+        kernel for module in (kernels_of, scanning) for kernel in vars(module).values() if hasattr(kernel, "signatures")
+    }
+    loaded = {kernel: len(kernel.signatures) for kernel in kernels}
+    index.search(DenseVectors(vectors(1, 2), "cosine"), 10)
+    assert {kernel: len(kernel.signatures) for kernel in kernels} == loaded
+    assert any(loaded.values())
+
+
+def test_the_engine_answers_where_a_test_wants_it(need: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = open_index(Context(tmp_path), "sharded(index=usearch, shards=2)", need(vectors(2500, 1)), "dense")
+    asked = DenseVectors(vectors(3, 2), "dot")
+    monkeypatch.setattr(engine.EngineIndex, "_search", lambda *_: pytest.fail("the engine was asked"))
+    index.search(asked, 5)
+    index.asks_engine = True
+    with pytest.raises(pytest.fail.Exception, match="the engine was asked"):
+        index.search(asked, 5)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Run
+from spaniel.data import DenseVectors
 
 from spaniel_dense.checks import BLOCK
-from spaniel_dense.kept import Kept, check_kept, keep, open_kept
+from spaniel_dense.kept import Kept, Segment, check_kept, keep, open_kept
 from spaniel_dense.kernels import multiply
 from spaniel_dense.selection import Best, ranked, room, sort_best
 from spaniel_dense.threads import in_threads, threads
@@ -73,7 +74,9 @@ class FlatIndexer:
         Raises:
             ArtifactError: it is damaged.
         """
-        return FlatIndex(open_kept(artifact))
+        kept = open_kept(artifact)
+        warm(kept)
+        return FlatIndex(kept)
 
 
 class FlatIndex:
@@ -110,6 +113,15 @@ class FlatIndex:
     def save(self, draft: Draft) -> None:
         """Write the vectors that are left."""
         self.kept.save(draft)
+
+
+def warm(kept: Kept) -> None:
+    """Load the compiled kernels of a search, which is no part of its time: have it search the first vector alone."""
+    first = kept.segments[0]
+    if len(first.values):
+        few = Kept(DenseVectors(first.values[:1], kept.metric), None, kept.rows[:1], kept.longest)
+        few.segments = [Segment(0, first.values[:1], None if first.scale is None else first.scale[:1])]
+        search_exactly(few, np.ones((1, kept.dimensions), np.float32), 1, None)
 
 
 def search_exactly(kept: Kept, asked: NDArray[np.float32], k: int, eligible: NDArray[np.bool_] | None) -> Run:

@@ -125,6 +125,17 @@ class ShardedIndex:
     def __len__(self) -> int:
         return sum(map(len, self.shards))
 
+    @property
+    def asks_engine(self) -> bool:
+        """Whether the engines of the shards are asked even where comparing everything is faster."""
+        return any(getattr(shard, "asks_engine", False) for shard in self.shards)
+
+    @asks_engine.setter
+    def asks_engine(self, asks: bool) -> None:
+        for shard in self.shards:
+            if hasattr(shard, "asks_engine"):
+                shard.asks_engine = asks
+
     def search(self, queries: Any, k: int, allowed: NDArray[np.bool_] | None = None) -> Run:
         """Return the ``k`` best rows of each query over all shards, under the tie rule."""
         count = len(self.shards)
