@@ -60,6 +60,7 @@ def vectors_of(vectors: Vectors, what: str = "random") -> Need:
 
     def build(draft: Draft) -> None:
         save_vectors(vectors, draft.file(vectors.form))
+        draft.info["documents"] = len(vectors)
 
     recipe = Recipe("vectors", f"spaniel/{what}", "1", {"form": vectors.form, "rows": len(vectors)}, None, {})
     return Need(recipe, build)
