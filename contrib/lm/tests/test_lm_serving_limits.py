@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from spaniel import UsageError
+from spaniel_lm.cli import lm
+from spaniel_lm.local import scoring
 from spaniel_lm.protocol import Generation
 
 pytest.importorskip("starlette", reason="the extra `serve` is not installed")
@@ -377,6 +380,38 @@ def test_batches_are_as_large_as_the_model_reads(lm_model: Callable[..., Any]) -
     assert worker.close(10)
 
 
+def test_many_answers_are_batches_like_many_prompts(lm_model: Callable[..., Any]) -> None:
+    settings = Generation(6, temperature=1.0, returns=7, seed=3)
+    whole, parts = (lm_model(batch_tokens=tokens).generate(["the dog", "cat"], settings) for tokens in (4096, 30))
+    for one, other in zip(whole, parts, strict=True):
+        assert [a.tokens for a in (one, *one.others)] == [a.tokens for a in (other, *other.others)]
+
+
+def test_long_texts_are_scored_in_parts(lm_model: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lm_model()
+    texts = ["the dog sails north of winter", "cat", "bread star"]
+    whole = model.logprobs(["salt", "salt", "no"], texts)
+    monkeypatch.setattr(scoring, "LOGITS", 4)
+    for one, other in zip(whole, model.logprobs(["salt", "salt", "no"], texts), strict=True):
+        assert one.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+class Panic(BaseException):
+    """As a library in Rust raises it."""
+
+
+def test_a_panic_is_the_fault_of_one(lm_model: Callable[..., Any]) -> None:
+    model = lm_model()
+
+    def panic() -> None:
+        raise Panic
+
+    worker = Worker(model)
+    assert "Panic" in str(worker.call(panic).future.exception(60))
+    assert worker.generate("the dog", Generation(2)).future.result(60).answer_tokens == 2
+    assert worker.close(10)
+
+
 # Slow connections
 
 
@@ -496,6 +531,16 @@ def test_an_open_address_without_a_key_is_warned_of(
     said = capsys.readouterr()
     assert ("asks for no key" in said.err) == warned
     assert said.out.startswith(f"tiny is served at http://{host}:")
+
+
+def test_a_key_that_is_named_must_be_there_and_help_names_every_limit() -> None:
+    made = CliRunner().invoke(lm, ["serve", "x", "--key-variable", "NO_SUCH_KEY"])
+    assert isinstance(made.exception, UsageError)
+    assert "NO_SUCH_KEY is not set" in str(made.exception)
+    said = CliRunner().invoke(lm, ["serve", "--help"]).output
+    for option in ("--max-n", "--max-prompts", "--max-body", "--queue", "--connections", "--head-seconds", "--grace"):
+        assert option in said
+    assert CliRunner().invoke(lm, ["serve", "x", "--max-n", "0"]).exit_code == 2
 
 
 def test_addresses_and_keys_that_cannot_be(lm_model: Callable[..., Any]) -> None:

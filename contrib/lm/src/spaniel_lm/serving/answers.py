@@ -16,7 +16,7 @@ from spaniel_lm.protocol import Answer, Generation, Prompt, Scored
 from spaniel_lm.serving import reading, wire
 from spaniel_lm.serving.limits import Limits
 from spaniel_lm.serving.refusal import Refusal
-from spaniel_lm.serving.worker import Job, Worker
+from spaniel_lm.serving.worker import Job, Worker, guarded
 from spaniel_lm.tokenizer import Tokenizer
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Answers:
         return self.worker.close(seconds)
 
     async def _aside(self, run: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._clerk, run)
+        return await asyncio.get_running_loop().run_in_executor(self._clerk, guarded, run)
 
     async def _made(self, jobs: Sequence[Job]) -> list[Any]:
         try:

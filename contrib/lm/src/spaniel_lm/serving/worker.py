@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from spaniel_lm.protocol import Continuation, Generation, Prompt
 
+T = TypeVar("T")
 TOGETHER = 64
 """Answers made together at most."""
 
@@ -179,7 +180,7 @@ class Worker:
         if not wanted:
             return
         try:
-            results = wanted[0].run([job.item for job in wanted], lambda at: wanted[at].is_wanted)
+            results = guarded(lambda: wanted[0].run([job.item for job in wanted], lambda at: wanted[at].is_wanted))
             for job, result in zip(wanted, results, strict=True):
                 self._settle(job, result)
         except Exception as error:
@@ -193,6 +194,16 @@ class Worker:
     def _settle(self, job: Job, result: Any = None, error: Exception | None = None) -> None:
         with self._changed:
             _settle(job, result, error)
+
+
+def guarded(run: Callable[[], T]) -> T:
+    """Run something in a thread that has to outlive it: a panic of a library in Rust is no :class:`Exception`."""
+    try:
+        return run()
+    except Exception:
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _settle(job: Job, result: Any = None, error: Exception | None = None) -> None:
