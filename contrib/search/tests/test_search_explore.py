@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from spaniel import Context, Qrels, Queries, UsageError
 from spaniel.collections import find_dataset
 from spaniel.data import write_folder
+from spaniel.system import run_system
 from spaniel.testing import Cli, collection
 from spaniel_search.config import Budget
 from spaniel_search.exploring import Exploration, explore, remove_losers
@@ -294,3 +296,97 @@ def _runs(pid: str) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_figures_at_the_end_are_of_equal_effort(folder: Path, tmp_path: Path) -> None:
+    """The budget is used up on shares of the queries; best and beginning are compared on all of them all the same."""
+    context = Context(tmp_path)
+    strategy = "successive-halving(candidates=9, eta=3, least=0.1111111111111111)"
+    explored = Exploration("bm25(k1=?[0.1..3.0], b=?)", str(folder), strategy, Budget(candidates=1.2))
+    found = explore(context, explored)
+    result, held = found.result, found.result.facts["held_out"]
+    assert result.spent["candidates"] <= 1.2001
+    assert result.tried >= 9
+    dataset = find_dataset(context, str(folder))
+    task = open_part(context, dataset, choose_parts(dataset)[0])
+    for title in ("best", "beginning"):
+        pipeline = context.pipeline(held[title]["expression"])
+        alone = run_system(context, pipeline, task, ["nDCG@10"])
+        assert alone.evaluation is not None
+        assert held[title]["tuned"] == alone.evaluation.means["nDCG@10"]
+    assert held["effort"] == result.best.effort == 1.0
+    assert held["best"]["tuned"] >= held["beginning"]["tuned"]
+    assert [trial.final for trial in result.trials].count(True) >= 1
+
+
+def test_calls_bound_pipelines_that_call_no_model(folder: Path, tmp_path: Path) -> None:
+    found = explore(Context(tmp_path), Exploration("bm25(k1=?, b=?)", str(folder), "random", Budget(calls=5)))
+    assert (found.result.tried, found.result.spent["calls"]) == (5, 5)
+    assert found.result.ended == "the budget of 5 calls is used up"
+
+
+LEARNED = '''
+from pydantic import Field
+from spaniel import Component, Config, hookimpl
+from spaniel.learning import Lesson
+import os
+
+class Options(Config):
+    """Options."""
+    texts: tuple[str, ...] = Field((), description="queries that it has learned from")
+    dies: bool = Field(False, description="whether it takes the process with it")
+
+class Learned:
+    def __init__(self, config, context):
+        self.config = config
+    def lessons(self):
+        return [Lesson.of("a source", self.config.texts)]
+    def rerank(self, queries, run, corpus):
+        if self.config.dies:
+            os._exit(4)
+        return run
+
+@hookimpl
+def rerank():
+    yield Component("learned", config="learned:Options", factory="learned:Learned", summary="learned")
+'''
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("plugin") / "learned.py"
+    path.write_text(LEARNED)
+    return str(path)
+
+
+def test_what_has_learned_from_queries_to_report_on_is_refused(
+    learned: str, run_cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    dataset = find_dataset(Context(tmp_path), str(folder))
+    tuned, held = (open_part(Context(tmp_path), dataset, part) for part in choose_parts(dataset))
+    both = json.dumps([tuned.queries.texts[0], held.queries.texts[0].upper(), held.queries.texts[1]])
+    arguments = ["--plugin", learned, "explore", "--strategy", "random", "--budget", "4", "--trial-timeout", "none"]
+    refused = run_cli(*arguments, f"bm25(k=?[5..50]) >> learned(texts={both})", str(folder))
+    assert refused.exit_code == 2
+    said = f"`learned` was trained on a source, which has 2 of the {len(held.queries)} queries to report on"
+    assert said in refused.stderr
+    assert "--allow-learned" in refused.stderr
+    other = run_cli(*arguments, f"bm25 >> ?[learned(texts={both}), cut(k=?[5..50])]", str(folder), "--json")
+    assert other.exit_code == 0, other.stderr
+    assert other.json["failed"] == 1
+    assert other.json["held_out"]["beginning"]["error"].startswith(said)
+    assert other.json["held_out"]["difference"] is None
+    allowed = run_cli(*arguments, "--allow-learned", f"bm25(k=?[5..50]) >> learned(texts={both})", str(folder))
+    assert allowed.exit_code == 0, allowed.stderr
+    note = f"note: `learned` has learned from 2 of the {len(held.queries)} queries reported on (a source)"
+    assert note in allowed.stdout
+    assert f"note: `learned` has learned from 1 of the {len(tuned.queries)} queries tuned on" in allowed.stdout
+
+
+def test_a_pipeline_that_ends_its_process_is_a_trial(learned: str, run_cli: Cli, folder: Path) -> None:
+    expression = "bm25(k=?[5..20]) >> ?[learned(dies=true), cut(k=?[3..5])]"
+    arguments = ["--strategy", "random", "--budget", "4", "--trial-timeout", "60"]
+    ran = run_cli("--plugin", learned, "explore", expression, str(folder), *arguments)
+    assert ran.exit_code == 0, ran.stderr
+    assert "failed (the first: its process ended with exit code 4)" in ran.stdout
+    assert re.search(r"beginning  bm25\(k=\d+\) >> learned\(dies=true\)\n +failed: its process", ran.stdout)
