@@ -314,3 +314,60 @@ def test_prices_of_any_size_stay_numbers(lm_context: Context) -> None:
     budget = Budget(model.config)
     budget.charge((2**40, 2**40))
     assert budget.cost == 2**40
+
+
+def stream(*parts: dict[str, Any], done: bool = True) -> bytes:
+    lines = [f"data: {json.dumps(part)}\n\n" for part in parts]
+    return "".join([": a comment\n\n", *lines, "data: [DONE]\n\n" if done else ""]).encode()
+
+
+def delta(finish: Any = None, index: int = 0, **said: Any) -> dict[str, Any]:
+    return {"id": "x", "choices": [{"index": index, "delta": said, "finish_reason": finish}], "usage": None}
+
+
+def test_a_stream_that_nobody_asked_for_is_one_answer() -> None:
+    logged = delta("length", content="b", index=1)
+    logged["choices"][0]["logprobs"] = {"content": [{"token": "b", "logprob": -0.5}]}
+    parts = [delta(role="assistant", content=""), delta(content="on"), delta(content="e"), delta("stop")]
+    last = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+    reply = judge(200, {}, stream(*parts, delta(content="a", index=1), logged, last))
+    assert reply.outcome == "answered"
+    made = answer(reply.content, Generation(8, temperature=1.0, returns=2))
+    assert (made.text, made.finish, made.prompt_tokens) == ("one", "stop", 3)
+    assert [(one.text, one.finish, one.logprobs) for one in made.others] == [("ab", "length", (-0.5,))]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (stream(delta(content="cut o"), done=False), "the answer is no JSON object"),
+        (b"data: nothing\n\n", "the answer is no JSON object"),
+        (b"<html><title>Log in</title></html>", "the answer is no JSON object: Log in"),
+        (b"upstream sk-key is down", "the answer is no JSON object: upstream … is down"),
+    ],
+)
+def test_what_is_no_whole_answer_is_told(data: bytes, problem: str) -> None:
+    reply = judge(200, {}, data, "sk-key")
+    assert (reply.outcome, reply.content) == ("unusable", None)
+    assert reply.problem.startswith(problem)
+
+
+def test_a_stream_that_ends_in_an_error_is_no_answer() -> None:
+    reply = judge(200, {}, stream(delta(content="a"), {"error": {"message": "the provider is gone"}}))
+    with pytest.raises(Malformed, match="no list of choices: the provider is gone"):
+        answer(reply.content, EIGHT)
+
+
+def test_what_a_provider_says_behind_a_proxy_is_told() -> None:
+    body = {"error": {"message": "Provider returned error", "code": 429, "metadata": {"raw": "limited upstream"}}}
+    assert describe(body) == "Provider returned error limited upstream"
+    with pytest.raises(Malformed, match=r"broken off \('error'\): 502 upstream died"):
+        answer(chat("", "error", error={"code": "502", "message": "upstream died"}), EIGHT)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_thoughts_that_took_all_tokens_are_no_answer(content: Any) -> None:
+    said = chat(content, "length")
+    said["choices"][0]["message"]["reasoning_content"] = "hm"
+    with pytest.raises(Malformed, match="thoughts and no text: allow more tokens"):
+        answer(said, EIGHT)

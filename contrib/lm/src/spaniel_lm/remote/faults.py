@@ -29,6 +29,8 @@ _TEXTS = (
     "reason",
     "faultstring",
     "fault",
+    "metadata",
+    "raw",
 )
 _DEPTH = 6
 
@@ -62,9 +64,14 @@ def judge(status: int, headers: Mapping[str, str], data: bytes, secret: str = ""
     """
     content = _load(data)
     if 200 <= status < 300:
+        if content is None and data.lstrip().startswith((b"data:", b"event:", b":")):
+            content = joined(data)
         if isinstance(content, dict):
             return Reply("answered", content, status=status)
-        return Reply("unusable", problem="the answer is no JSON object", status=status)
+        said = describe(content, data)
+        said = said.replace(secret, "…") if secret else said
+        problem = "the answer is no JSON object" + (f": {said}" if said else "")
+        return Reply("unusable", problem=problem, status=status)
     said = describe(content, data)
     said = said.replace(secret, "…") if secret else said
     problem = f"HTTP {status}" + (f": {said}" if said else "")
@@ -82,6 +89,46 @@ def judge(status: int, headers: Mapping[str, str], data: bytes, secret: str = ""
     elif status in _UNSURE or status < 200:
         outcome = "unsure"
     return Reply(outcome, None, problem, wait, status, tuple(_named(content, 0)))
+
+
+def joined(data: bytes) -> dict[str, Any] | None:
+    """Return the one answer that a stream of events makes, of a server that streams without having been asked.
+
+    ``None`` where the stream does not come to its end.
+    """
+    whole: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    for line in data.decode("utf-8", "replace").splitlines():
+        part = _load(line[5:].encode()) if line.startswith("data:") else None
+        if not isinstance(part, dict):
+            continue
+        whole |= {key: value for key, value in part.items() if key != "choices" and value is not None}
+        given = part.get("choices")
+        for choice in given if isinstance(given, list) else []:
+            if isinstance(choice, dict):
+                number = choice.get("index")
+                _extend(choices.setdefault(number if type(number) is int else 0, {}), choice)
+    ended = b"[DONE]" in data or all(choice.get("finish_reason") for choice in choices.values())
+    if choices and "error" not in whole:
+        whole["choices"] = list(choices.values())
+    return whole if whole and ended else None
+
+
+def _extend(made: dict[str, Any], choice: Mapping[str, Any]) -> None:
+    """Add what one event says of a choice: texts and lists go on, what else there is is replaced."""
+    for key, value in choice.items():
+        key = "message" if key == "delta" else key
+        known = made.get(key)
+        if isinstance(value, dict):
+            if not isinstance(known, dict):
+                made[key] = {}
+            _extend(made[key], value)
+        elif key in ("content", "text", "reasoning", "reasoning_content", "refusal") and isinstance(known, str):
+            made[key] = known + value if isinstance(value, str) else known
+        elif isinstance(value, list) and isinstance(known, list):
+            known.extend(value)
+        elif value is not None:
+            made[key] = value
 
 
 def describe(content: Any, data: bytes = b"") -> str:

@@ -94,10 +94,10 @@ def _choices(content: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
 
 
 def _one(choice: dict[str, Any], counted: tuple[int, int], settings: Generation) -> Answer:
-    text = _text(choice)
     logprobs = _generated(choice.get("logprobs"))
     tokens = len(logprobs) or (counted[1] if settings.returns == 1 else 0)
-    finish = _finish(choice.get("finish_reason"), tokens >= settings.max_tokens)
+    finish = _finish(choice.get("finish_reason"), tokens >= settings.max_tokens, describe(choice.get("error")))
+    text = _text(choice)
     end = min((at for stop in settings.stop if (at := text.find(stop)) >= 0), default=-1)
     if end >= 0:
         # The server leaves the text that ends an answer in it, or does not know such texts.
@@ -110,14 +110,15 @@ def _text(choice: dict[str, Any]) -> str:
     """Return the text of a choice: of its message, or its own."""
     message = choice.get("message")
     said = message if isinstance(message, dict) else choice
+    thinks = any(said.get(name) for name in ("reasoning", "reasoning_content", "thinking"))
     for given in (said.get("content"), choice.get("text")):
         text = _joined(given)
-        if text is not None:
+        if text or (text is not None and not thinks):
             return clean(text)
     refusal = said.get("refusal")
     if isinstance(refusal, str) and refusal:
         raise Malformed(f"the model refuses: {describe(refusal)}")
-    if any(said.get(name) for name in ("reasoning", "reasoning_content", "thinking")):
+    if thinks:
         raise Malformed("a choice has thoughts and no text: allow more tokens")
     if said.get("tool_calls") or said.get("function_call"):
         raise Malformed("a choice calls a tool and has no text")
@@ -142,7 +143,7 @@ def _joined(given: Any) -> str | None:
     return "".join(texts) if texts else None
 
 
-def _finish(said: Any, is_full: bool) -> Literal["stop", "length"]:
+def _finish(said: Any, is_full: bool, why: str = "") -> Literal["stop", "length"]:
     """Return why an answer ended, of the words that servers have for it.
 
     Raises:
@@ -152,7 +153,7 @@ def _finish(said: Any, is_full: bool) -> Literal["stop", "length"]:
         return "length" if is_full else "stop"
     word = said.lower() if isinstance(said, str) else ""
     if word in _BROKEN:
-        raise Malformed(f"a choice was broken off ({_shown(said)})")
+        raise Malformed(f"a choice was broken off ({_shown(said)})" + (f": {why}" if why else ""))
     return "length" if word in _FULL else "stop"
 
 
