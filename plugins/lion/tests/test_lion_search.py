@@ -249,7 +249,12 @@ def test_evolution_and_tuning_beat_chance(context: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    "use", ["lion(learning_rate=1e-3)", "cautious-lion(momentum_dtype=bfloat16)", "program(program=discovered)"]
+    "use",
+    [
+        pytest.param("lion(learning_rate=1e-3)", marks=pytest.mark.slow),
+        "cautious-lion(momentum_dtype=bfloat16)",
+        pytest.param("program(program=discovered)", marks=pytest.mark.slow),
+    ],
 )
 def test_recipes_train_by_it_and_go_on_after_a_stop(use: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import load_file
