@@ -48,7 +48,6 @@ def _add(root: Path, folder: str, name: str) -> None:
 
 
 def test_what_is_new_is_named_wherever_it_is_missing(tree: Any, copy: Path) -> None:
-    assert list(tree.problems(copy)) == []
     _add(copy, "contrib/ray", "spaniel-ray")
     _add(copy, "plugins/seal", "spaniel-seal")
     (copy / "docs" / "new.md").touch()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def pages(registry: Registry) -> dict[str, str]:
     """Return path → Markdown of every generated page."""
     made = {
         "reference/components.md": components_page(registry),
-        "reference/commands.md": commands_page(),
+        "reference/commands.md": commands_page(registry),
         "reference/hooks.md": hooks_page(registry),
     }
     for registered in registry.components():
@@ -109,51 +111,155 @@ def component_page(registered: Registered) -> str:
     ]
     schema = model.model_json_schema()
     for name, field in schema["properties"].items():
-        kind = f"component ({' or '.join(demands[name].kinds)})" if name in demands else _type(field, schema)
-        default = "required" if "default" not in field else f"`{field['default']}`"
+        kind = _type(field, schema)
+        if name in demands:
+            kind = re.sub(r"\bcomponent\b", f"component ({' or '.join(demands[name].kinds)})", kind, count=1)
+        default = "required" if "default" not in field else _plain(field["default"])
         if name == model.inputs_field:
             kind, default = "pipelines, given by position", "required"
-        lines.append(f"| `{name}` | {kind} | {default} | {field.get('description', '')} |".replace("\n", " "))
+        told = field.get("description", "").replace("|", "\\|")
+        lines.append(f"| `{name}` | {kind} | {default} | {told} |".replace("\n", " "))
     return "\n".join([*lines, ""])
 
 
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+    "multipleOf": "a multiple of {}",
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} of them",
+    "maxItems": "at most {} of them",
+    "pattern": "like `{}`",
+}
+"""Key of a JSON schema → what it says of a value."""
+_WORDS = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "`true` or `false`",
+    "null": "none",
+}
+
+
 def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
+    """Return what an option takes, with its bounds, in plain words."""
     if "$ref" in field:
-        field = schema["$defs"][field["$ref"].rpartition("/")[2]]
+        field = {**schema["$defs"][field["$ref"].rpartition("/")[2]], **{k: v for k, v in field.items() if k != "$ref"}}
+    if "anyOf" in field or "oneOf" in field:
+        return " or ".join(_type(option, schema) for option in field.get("anyOf", field.get("oneOf")))
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
     if "const" in field:
         return f"`{field['const']}`"
-    if "anyOf" in field:
-        return " or ".join(_type(option, schema) for option in field["anyOf"])
-    if field.get("type") == "array":
-        return f"list of {_type(field.get('items', {}), schema)}"
-    return str(field.get("type", "any"))
+    if field.get("format") == "spaniel-expression":
+        kind = "component"
+    elif "prefixItems" in field:
+        kind = f"list of {', '.join(_type(item, schema) for item in field['prefixItems'])}"
+    elif field.get("type") == "array":
+        kind = f"list of {_type(field['items'], schema)}" if field.get("items") else "list"
+    elif field.get("type") == "object":
+        values = field.get("additionalProperties")
+        kind = f"mapping to {_type(values, schema)}" if isinstance(values, dict) and values else "mapping"
+    else:
+        kind = _WORDS.get(field.get("type", ""), "anything")
+    bounds = [_bound(text, field[key]) for key, text in _BOUNDS.items() if key in field]
+    return ", ".join([kind, *bounds])
 
 
-def commands_page() -> str:
-    """Describe every command of the core with its options."""
+def _bound(text: str, value: Any) -> str:
+    said = text.format(str(value).replace("|", "\\|"))
+    return said.replace("1 characters", "1 character") if value == 1 else said
+
+
+def _plain(value: Any) -> str:
+    """Return a value as one writes it in an expression; ``None`` in words."""
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+    return f"`{text}`".replace("|", "\\|")
+
+
+def commands_page(registry: Registry) -> str:
+    """Describe every command with its options: the core's, then those that plugins add."""
     context = click.Context(main, info_name="spaniel")
-    lines = ["# Commands", "", "Plugins add commands of their own; `spaniel --help` lists what is installed.", ""]
+    lines = [
+        "# Commands",
+        "",
+        "Those that a plugin adds name its distribution; `spaniel --help` lists what is installed.",
+        "",
+    ]
+    owners = {command.name: command.callback.partition(".")[0] for command in registry.commands()}
+    packages = {status.found.value.partition(":")[0]: status.distribution for status in registry.plugins()}
     for path, command in _walk(context, main, "spaniel"):
-        lines += [f"## `{path}`", "", inspect.cleandoc(command.help or "").replace("\b\n", ""), ""]
+        lines += [f"## `{path}`", ""]
+        owner = packages.get(owners.get(path.split()[1], ""), "") if " " in path else ""
+        if owner not in ("", "spaniel"):
+            lines += [f"*{owner}*", ""]
+        lines += [_prose(inspect.cleandoc(command.help or "")), ""]
         usage = " ".join(command.collect_usage_pieces(click.Context(command, info_name=path)))
-        lines += ["```text", f"{path} {usage}", "```", ""]
-        rows = [o for o in command.params if isinstance(o, click.Option)]
+        lines += ["```text", *_folded(f"{path} {usage}"), "```", ""]
+        rows = [o for o in command.params if isinstance(o, click.Option) and not o.hidden]
         if rows:
-            lines += ["| option | default | |", "|---|---|---|"]
+            lines += ["| option | takes | default | |", "|---|---|---|---|"]
             for option in rows:
-                default = f"`{option.default}`" if option.show_default else ""
                 names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-                lines.append(f"| {names} | {default} | {option.help or ''} |")
+                shown = option.show_default and option.default is not None
+                default = f"`{_default(option)}`" if shown else ""
+                told = f"| {names} | {_takes(option)} | {default} | {(option.help or '').replace('|', '/')} |"
+                lines.append(" ".join(told.split()))
             lines.append("")
     return "\n".join(lines)
+
+
+def _prose(text: str) -> str:
+    """Return the help of a command, with what stands in it line by line as a block."""
+    parts = text.split("\n\n")
+    blocks = {number for number, part in enumerate(parts) if part.startswith("\b\n")}
+    return "\n\n".join(
+        f"```text\n{part.removeprefix(chr(8)).strip(chr(10))}\n```" if number in blocks else part
+        for number, part in enumerate(parts)
+    )
+
+
+def _folded(text: str, width: int = 90) -> list[str]:
+    """Return a command in lines that a page shows whole."""
+    first, *rest = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [first, *(f"    {line}" for line in rest)]
+
+
+def _default(option: click.Option) -> str:
+    value = option.default
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _takes(option: click.Option) -> str:
+    """Return what an option of a command takes."""
+    kind = option.type
+    if option.is_flag:
+        return ""
+    if isinstance(kind, click.Choice):
+        return ", ".join(f"`{choice}`" for choice in kind.choices)
+    word = {"integer": "whole number", "integer range": "whole number", "float": "number", "float range": "number"}
+    said = [word.get(kind.name, kind.name)]
+    if isinstance(kind, click.IntRange | click.FloatRange):
+        if kind.min is not None:
+            said.append(f"{'above' if kind.min_open else 'at least'} {kind.min:g}")
+        if kind.max is not None:
+            said.append(f"{'below' if kind.max_open else 'at most'} {kind.max:g}")
+    return ", ".join([*said, *(["several times"] if option.multiple else [])])
 
 
 def _walk(context: click.Context, command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     yield path, command
     if isinstance(command, click.Group):
-        names = COMMANDS if command is main else command.list_commands(context)
+        names = command.list_commands(context)
+        if command is main:
+            names = [*COMMANDS, *sorted(set(names) - set(COMMANDS))]
         for name in names:
             child = command.get_command(context, name)
             assert child is not None
