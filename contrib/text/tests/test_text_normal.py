@@ -18,7 +18,7 @@ from spaniel_text.segments import _PLAIN, _unicode, find_words
 FORMS = ("nfkc", "nfc", "none")
 HARD = (
     "aé E\u0301\u0327ﬁ½™ｶﾞ\u1112\u1161\u11abﾡￂ각हिन्दीक़தமிழ்كِتـابٌ\u200c\u200d\u00ad\u200b\ufeffİIıßẞςΣΐาน้ำ\u0e4d\u0e32\u0eb2㎏Ⅳⅳ𝐟１٣३"
-    "l·L'’՞״\ud800\udfff葛\U000e0100👍🏿ŉǰĀ\u0345ᾳ\u0301 \n_-.ΟΔΟΣﷺ⑴"
+    "l·L'’՞״\u0d28\u0d4d\u09a4\u09cd\ud800\udfff葛\U000e0100👍🏿ŉǰĀ\u0345ᾳ\u0301 \n_-.ΟΔΟΣﷺ⑴"
 )
 TEXTS = st.text(st.one_of(st.sampled_from(HARD), st.characters(codec=None)), max_size=30)
 PLAIN = st.text(st.sampled_from([char for char in map(chr, range(0x2300)) if is_plain(char)]), max_size=30)
@@ -116,3 +116,13 @@ def test_odd_texts_take_no_more_than_their_length(text: str) -> None:
     begun = time.process_time()
     find_words(text)
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"),
+    [("അവന്\u200d", "അവൻ"), ("കാര്\u200d", "കാർ"), ("പാല്\u200d", "പാൽ"), ("অকস্মাত্\u200d", "অকস্মাৎ")],
+)
+def test_letters_that_older_texts_write_with_a_joiner(older: str, newer: str) -> None:
+    assert older != newer
+    assert find_words(older) == find_words(newer) == [newer]
+    assert find_words("ശ്രീ ക്\u200cഷ ର୍\u200dକ") == ["ശ്രീ", "ക്ഷ", "ର୍କ"]

@@ -31,6 +31,10 @@ _SARA_AM = (
 )
 """Sara am, which NFKC takes apart and every dictionary writes as one."""
 
+_JOINED = {"\u0d23": "ൺ", "\u0d28": "ൻ", "\u0d30": "ർ", "\u0d32": "ൽ", "\u0d33": "ൾ", "\u0d15": "ൿ", "\u09a4": "ৎ"}
+"""Malayalam chillus and the Bengali khanda ta, which older texts write as a consonant, a virama and a joiner."""
+_OLDER = re.compile("([\u0d23\u0d28\u0d30\u0d32\u0d33\u0d15])\u0d4d\u200d|(\u09a4)\u09cd\u200d")
+
 
 @dataclass(frozen=True)
 class Aligned:
@@ -150,6 +154,8 @@ def _without_noise(text: str, form: Form) -> str:
     if form == "none":
         return _SURROGATES.sub("\ufffd", text)
     characters, pattern = _noise()
+    if "\u200d" in text:
+        text = _OLDER.sub(lambda found: _JOINED[found[1] or found[2]], text)
     if form == "nfkc":
         for parts, whole in _SARA_AM:
             text = parts.sub(whole, text)
