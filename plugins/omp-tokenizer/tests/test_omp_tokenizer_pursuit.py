@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -151,6 +155,44 @@ def test_averages_stay_in_the_hull_and_matching_pursuit_leaves_it() -> None:
     lengths = combine(indices, weights, atoms).norm(dim=1) / targets.norm(dim=1)
     shrunk = (nearest.similar(targets, atoms) @ atoms).norm(dim=1) / targets.norm(dim=1)
     assert float(lengths.median()) > 0.9 > 0.3 > float(shrunk.median())
+
+
+@pytest.mark.parametrize("weigh", [nearest.similar, nearest.focus])
+def test_averages_a_few_targets_at_a_time_are_those_of_all(monkeypatch: pytest.MonkeyPatch, weigh: Any) -> None:
+    atoms, targets, base = drawn(300, 64), drawn(50, 64, seed=1), drawn(300, 16, seed=2)
+    whole = weigh(targets, atoms) @ base
+    first = [nearest.wechsel(targets, atoms), nearest.interpolate(targets, atoms, 8, "euclidean", "distance")]
+    for scores in (1, 900, 2**20):
+        monkeypatch.setattr(nearest, "SCORES", scores)
+        assert torch.allclose(nearest.averages(targets, atoms, base, weigh), whole, rtol=1e-12)
+        again = [nearest.wechsel(targets, atoms), nearest.interpolate(targets, atoms, 8, "euclidean", "distance")]
+        for (indices, weights), (same, others) in zip(first, again, strict=True):
+            assert torch.equal(indices, same)
+            assert torch.allclose(weights, others, rtol=1e-9)
+    assert nearest.averages(targets[:0], atoms, base, weigh).shape == (0, 16)
+
+
+def test_similarities_of_many_anchors_are_held_a_few_at_a_time() -> None:
+    # 128 targets and 110,000 anchors: 298 MB where all are held, of a batch of 512 more than 1 GB.
+    script = """
+import resource, torch
+from spaniel_omp_tokenizer import nearest
+torch.set_num_threads(1)
+atoms, targets, base = torch.randn(110_000, 8), torch.randn(128, 8), torch.randn(110_000, 8)
+def run(part):
+    for weigh in (nearest.similar, nearest.focus):
+        nearest.averages(part, atoms, base, weigh)
+    nearest.wechsel(part, atoms)
+    for metric in ("euclidean", "cosine"):
+        nearest.interpolate(part, atoms, 8, metric, "distance")
+run(targets[:1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run(targets)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    assert ran.returncode == 0, ran.stderr
+    assert int(ran.stdout) < 60_000, "kB beyond what one target takes"
 
 
 def test_maps_are_exact_where_one_space_is_a_rotation_of_the_other() -> None:

@@ -42,7 +42,7 @@ def model(name: str) -> Path:
 
 
 def options(**more: Any) -> OmpTokenizerConfig:
-    return OmpTokenizerConfig(donor="", held_out=0.0, **more)
+    return OmpTokenizerConfig(donor="given", held_out=0.0, **more)
 
 
 @pytest.mark.slow

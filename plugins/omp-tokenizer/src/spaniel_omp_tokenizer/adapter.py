@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from spaniel import Context, UsageError
+from spaniel.collections import find_dataset
 from torch import Tensor
 
 from spaniel_omp_tokenizer.config import OmpTokenizerConfig
 from spaniel_omp_tokenizer.digits import differences, scheme_of
-from spaniel_omp_tokenizer.donors import donor_folder
+from spaniel_omp_tokenizer.donors import Donor, donor_files, read_donor
 from spaniel_omp_tokenizer.folder import (
     check_shapes,
     copy_rest,
@@ -25,6 +27,7 @@ from spaniel_omp_tokenizer.folder import (
 from spaniel_omp_tokenizer.framing import check_digits, prepare
 from spaniel_omp_tokenizer.layout import Layout, read_layout, read_tokenizer
 from spaniel_omp_tokenizer.matching import Matching, match
+from spaniel_omp_tokenizer.quality import meter_of
 from spaniel_omp_tokenizer.rebuilding import Exchange, rebuild
 from spaniel_omp_tokenizer.training import undertrained
 from spaniel_omp_tokenizer.vectors import Role
@@ -45,10 +48,11 @@ class OmpTokenizer:
         self.context = context
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the digests of the donor's weights and tokenizer."""
-        layout = read_layout(self._donor())
-        paths = {*(layout.files[name] for name in (*layout.inputs, *layout.outputs)), layout.folder / "tokenizer.json"}
-        return {path.name: self.context.store.digest_of(path) for path in sorted(paths) if path.is_file()}
+        """Return the digests of the donor's weights and tokenizer, or of the documents that one is trained on."""
+        if self.config.donor is None:
+            return {"documents": find_dataset(self.context, str(self.config.train_on)).documents().recipe.address}
+        files = donor_files(self.context, self.config.donor)
+        return {path.name: self.context.store.digest_of(path) for path in files}
 
     def adapt(self, model: Path, out: Path) -> Mapping[str, Any]:
         """Write the model with the donor's tokenizer.
@@ -57,12 +61,17 @@ class OmpTokenizer:
             UsageError: one of the two is no model whose vocabulary is known, or the options do not suit them.
         """
         started = time.perf_counter()
-        own, theirs = read_layout(model), read_layout(self._donor())
-        inputs, donor_inputs = own.read(own.inputs[0]), theirs.read(theirs.inputs[0])
+        own = read_layout(model)
+        theirs = read_donor(self.context, self.config, own.folder)
+        meter = None if self.config.measure_on is None else meter_of(self.context, self.config.measure_on, own)
+        before = None if meter is None else meter.of(model)
+        inputs = own.read(own.inputs[0])
         outputs = own.read(own.outputs[0]) if own.outputs else None
-        donor_outputs = theirs.read(theirs.outputs[0]) if theirs.outputs else donor_inputs
         base = read_vocabulary(read_tokenizer(own.folder), len(inputs))
-        donor = read_vocabulary(read_tokenizer(theirs.folder), len(donor_inputs))
+        donor = read_vocabulary(theirs.tokenizer, None if theirs.inputs is None else len(theirs.inputs))
+        # Methods that read no vectors make do with vectors of no dimensions.
+        donor_inputs = torch.zeros(donor.size, 0) if theirs.inputs is None else theirs.inputs
+        donor_outputs = donor_inputs if theirs.outputs is None else theirs.outputs
         keep = self.config.digits == "keep-base"
         if keep:
             check_digits(base, donor)
@@ -73,7 +82,7 @@ class OmpTokenizer:
         bias = own.read(own.biases[0]).reshape(-1) if own.biases else None
         bad = (
             self._undertrained(base, inputs, outputs),
-            self._undertrained(donor, donor_inputs, donor_outputs if theirs.outputs else None),
+            self._undertrained(donor, donor_inputs, theirs.outputs),
         )
         # The bias belongs to the matrix that the output uses, which may be the input's.
         jobs: list[tuple[Role, tuple[str, ...], Tensor, Tensor, Tensor | None]] = [
@@ -101,6 +110,9 @@ class OmpTokenizer:
             if moved is not None:
                 made |= {name: moved.reshape(1, -1) if own.read(name).dim() == 2 else moved for name in own.biases}
         said = self._write(model, out, own, theirs, base, prepared.tokenizer, frame, rows, made, first)
+        if meter is not None:
+            told = {"collection": self.config.measure_on, "measure": meter.measure, **meter.facts()}
+            said["quality"] = {**told, "before": before, "after": meter.of(out)}
         return {**report, **said, "seconds": round(time.perf_counter() - started, 2)}
 
     def _write(
@@ -108,7 +120,7 @@ class OmpTokenizer:
         model: Path,
         out: Path,
         own: Layout,
-        theirs: Layout,
+        theirs: Donor,
         base: Vocabulary,
         tokenizer: Any,
         frame: bool,
@@ -136,9 +148,6 @@ class OmpTokenizer:
             told["digits"]["differences"] = apart
             told["warnings"] = ["numbers are split otherwise than the model has learned; arithmetic will suffer"]
         return told
-
-    def _donor(self) -> Path:
-        return donor_folder(self.context, self.config.donor)
 
     def _match(self, base: Vocabulary, donor: Vocabulary, role: Role, digits: bool) -> Matching:
         return match(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from spaniel import Config
 
 Method = Literal[
@@ -29,9 +29,25 @@ _WHICH = "for the vectors that are read (input), those that are predicted with (
 class OmpTokenizerConfig(Config):
     """Options of the transplantation; the published defaults."""
 
-    donor: str = Field(
+    donor: str | None = Field(
+        None,
         description="the model whose tokenizer it is: a folder (also of a static embedding), `package:NAME/FOLDER`, a name "
-        "on the hub, or with spaniel-lm a GGUF file"
+        "on the hub, or with spaniel-lm a GGUF file; for methods that read no vectors also a tokenizer alone: its folder, or "
+        "its tokenizer.json",
+        min_length=1,
+    )
+    train_on: str | None = Field(
+        None,
+        description="in place of a donor: a collection whose texts a tokenizer of the base's own kind is trained on; for "
+        "methods that read no vectors, as subword",
+        min_length=1,
+    )
+    tokens: int = Field(30_000, description="of a tokenizer that is trained: how many, at most", ge=100)
+    measure_on: str | None = Field(
+        None,
+        description="a collection by which the report tells what the model is worth before and after: bits a byte of its texts "
+        "for causal language models, nDCG@10 of a sample for encoders",
+        min_length=1,
     )
     method: Method = Field(
         "omp",
@@ -80,3 +96,11 @@ class OmpTokenizerConfig(Config):
     scale: float = Field(1.0, description="what new vectors are multiplied with, after the noise")
     batch_size: int = Field(512, description="new tokens at once; 0.2 MB each for a donor of 768 dimensions", ge=1)
     dtype: Literal["float32", "float64"] = Field("float32", description="arithmetic; files keep the base's own")
+
+    @model_validator(mode="after")
+    def _one_tokenizer(self) -> Self:
+        if (self.donor is None) == (self.train_on is None):
+            raise ValueError(
+                "one of donor (a model or a tokenizer) and train_on (a collection) says whose tokenizer it is"
+            )
+        return self

@@ -140,6 +140,21 @@ def read_tokenizer(folder: Path) -> Any:
         raise UsageError(f"the tokenizer in {folder} cannot be read: {str(error).strip().splitlines()[0]}") from error
 
 
+def read_tokenizer_file(path: Path) -> Any:
+    """Return the tokenizer that a file ``tokenizer.json`` holds; its special tokens have no roles.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    import transformers as _transformers
+
+    transformers: Any = _transformers
+    try:
+        return transformers.PreTrainedTokenizerFast(tokenizer_file=str(path))
+    except Exception as error:  # the library of tokenizers raises plain exceptions
+        raise UsageError(f"the tokenizer {path} cannot be read: {str(error).strip().splitlines()[0]}") from error
+
+
 def _static(folder: Path) -> Layout:
     path = folder / "model.safetensors"
     with safe_open(path, "pt") as file:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+SCORES = 2**20
+"""Similarities held at once, or those of one target where there are more atoms: 4 MB in float32, and some copies."""
 
 _NEIGHBOURS, _TEMPERATURE = 10, 0.1
 """WECHSEL's (Minixhofer et al., NAACL 2022, section 3.2)."""
@@ -23,8 +28,11 @@ def interpolate(targets: Tensor, atoms: Tensor, k: int, metric: str, scheme: str
         scheme: ``distance`` (the inverse distance, or the similarity, adding up to 1), ``barycentric`` (least squares among
             weights that add up to 1) or ``least-squares``.
     """
-    distances = torch.cdist(targets, atoms) if metric == "euclidean" else 1 - unit(targets) @ unit(atoms).T
-    near, indices = torch.topk(distances, min(k, len(atoms)), dim=1, largest=False)
+
+    def distances(part: Tensor) -> Tensor:
+        return torch.cdist(part, atoms) if metric == "euclidean" else 1 - cosines(part, atoms)
+
+    near, indices = _first(targets, atoms, k, distances, largest=False)
     if scheme == "distance":
         raw = 1 / near.clamp_min(1e-6) if metric == "euclidean" else 1 - near
         return indices, raw / raw.sum(1, keepdim=True).clamp_min(1e-6)
@@ -43,13 +51,34 @@ def _solve(left: Tensor, right: Tensor) -> Tensor:
     return solved[..., 0].to(left.dtype)
 
 
+def cosines(targets: Tensor, atoms: Tensor) -> Tensor:
+    """Return the cosine similarities, ``(targets, atoms)``, without a second copy of the atoms."""
+    products: Tensor = unit(targets) @ atoms.T
+    return products.div_(atoms.norm(dim=1).clamp_min(1e-12))
+
+
+def averages(targets: Tensor, atoms: Tensor, base: Tensor, weigh: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Return averages of all atoms' counterparts, ``(targets, base's dimensions)``, a few targets at a time.
+
+    Weights of all targets for all atoms are never in memory together.
+
+    Args:
+        targets: ``(targets, donor's dimensions)``.
+        atoms: ``(atoms, donor's dimensions)``.
+        base: ``(atoms, base's dimensions)``.
+        weigh: targets, atoms → weights: :func:`similar` or :func:`focus`.
+    """
+    made = [weigh(part, atoms) @ base for part in _parts(targets, atoms)]
+    return torch.cat(made) if made else base.new_zeros(0, base.shape[1])
+
+
 def similar(targets: Tensor, atoms: Tensor) -> Tensor:
     """Return CLP's weights, ``(targets, atoms)``: the cosine similarities above 0, adding up to 1.
 
     Ostendorff and Rehm, Efficient Language Model Training through Cross-Lingual and Progressive Transfer Learning, 2023.
     """
-    kept = (unit(targets) @ unit(atoms).T).clamp_min(0)
-    return kept / kept.sum(1, keepdim=True).clamp_min(1e-12)
+    kept = cosines(targets, atoms).clamp_min_(0)
+    return kept.div_(kept.sum(1, keepdim=True).clamp_min(1e-12))
 
 
 def sparsemax(scores: Tensor) -> Tensor:
@@ -67,7 +96,7 @@ def focus(targets: Tensor, atoms: Tensor) -> Tensor:
 
     Similarities are those of the donor's vectors, where FOCUS trains vectors of its own on a corpus.
     """
-    return sparsemax(unit(targets) @ unit(atoms).T)
+    return sparsemax(cosines(targets, atoms))
 
 
 def wechsel(targets: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,5 +104,19 @@ def wechsel(targets: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
 
     Similarities are those of the donor's vectors, where WECHSEL aligns word vectors of two languages.
     """
-    near, indices = torch.topk(unit(targets) @ unit(atoms).T, min(_NEIGHBOURS, len(atoms)), dim=1)
+    near, indices = _first(targets, atoms, _NEIGHBOURS, lambda part: cosines(part, atoms), largest=True)
     return indices, torch.softmax(near / _TEMPERATURE, dim=1)
+
+
+def _parts(targets: Tensor, atoms: Tensor) -> tuple[Tensor, ...]:
+    """Return targets, a few at a time, so that a number for each of them and each atom fits into the bound."""
+    made: tuple[Tensor, ...] = torch.split(targets, max(1, SCORES // max(1, len(atoms))))
+    return made
+
+
+def _first(
+    targets: Tensor, atoms: Tensor, k: int, score: Callable[[Tensor], Tensor], largest: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the ``k`` best scores of each target, and their atoms, ``(targets, k)`` each."""
+    found = [torch.topk(score(part), min(k, len(atoms)), dim=1, largest=largest) for part in _parts(targets, atoms)]
+    return torch.cat([one.values for one in found]), torch.cat([one.indices for one in found])

@@ -127,7 +127,7 @@ def _premise(seed: int) -> dict[str, float]:
 
 
 def _options(**options: Any) -> OmpTokenizerConfig:
-    return OmpTokenizerConfig(donor="", held_out=0.0, **options)
+    return OmpTokenizerConfig(donor="given", held_out=0.0, **options)
 
 
 def _language(

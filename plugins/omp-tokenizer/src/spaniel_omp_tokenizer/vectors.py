@@ -100,7 +100,7 @@ def _of_anchors(config: OmpTokenizerConfig, material: Material) -> Approximate:
         return Made(combine(indices, weights, base), indices, weights)
 
     def all_of(weigh: Callable[[Tensor, Tensor], Tensor]) -> Approximate:
-        return lambda ids, targets: Made(weigh(targets, atoms) @ base)
+        return lambda ids, targets: Made(nearest.averages(targets, atoms, base, weigh))
 
     def rope(ids: Tensor, targets: Tensor) -> Made:
         donor, own = material.rotary
