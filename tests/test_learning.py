@@ -68,7 +68,9 @@ def test_run_and_compare_tell_what_was_learned(plugin: str, run_cli: Cli, tmp_pa
     note = f"note: `taught` was trained on a source, which has 2 of the {len(TEXTS)} queries"
     assert note in ran.stderr
     assert ran.json["learned_from"] == [{"component": "taught", "source": "a source", "how": "trained", "queries": 2}]
-    assert note in run_cli("--plugin", plugin, "compare", "bm25", taught, data).stderr
+    compared = run_cli("--plugin", plugin, "compare", "bm25", taught, data, "--json")
+    assert note in compared.stderr
+    assert compared.json["learned_from"] == {"bm25": [], taught: ran.json["learned_from"]}
     plain = run_cli("run", "bm25", data, "--json")
     assert "learned" not in plain.stderr
     assert plain.json["learned_from"] == []

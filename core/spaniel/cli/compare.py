@@ -120,8 +120,7 @@ def compare(
             else run_system(context, pipeline, task, names)
             for pipeline in pipelines
         ]
-        for pipeline in pipelines:
-            tell_learned(context, pipeline, task)
+        learned = {name: tell_learned(context, p, task) for name, p in zip(_names(texts), pipelines, strict=True)}
         made_with = versions(context)
     results = [
         SystemResult(name, str(system.pipeline.expression), system.evaluation, system.cost)
@@ -129,7 +128,7 @@ def compare(
         if system.evaluation is not None
     ]
     recipe = {"made_with": made_with, "settings": {k: v for k, v in settings.items() if v is not None}}
-    print_comparison(results, task, baseline, all_pairs, settings["seed"], report, recipe, as_json)
+    print_comparison(results, task, baseline, all_pairs, settings["seed"], report, recipe, as_json, learned=learned)
 
 
 def print_comparison(
@@ -142,13 +141,14 @@ def print_comparison(
     recipe: Mapping[str, Any],
     as_json: bool,
     per_query: bool = False,
+    learned: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> None:
-    """Compare systems, and print and report what was found."""
+    """Compare systems, and print and report what was found; ``learned``: by system, the queries that it has learned from."""
     comparison = compare_systems(results, describe_task(task), baseline=baseline - 1, all_pairs=all_pairs, seed=seed)
     if report is not None:
         write_report(report, comparison, dict(zip(task.queries.ids, task.queries.texts, strict=True)), recipe)
     if as_json:
-        print_json(comparison.to_json(per_query))
+        print_json(comparison.to_json(per_query) | ({} if learned is None else {"learned_from": learned}))
         return
     click.echo(comparison_table(comparison))
     if per_query:
