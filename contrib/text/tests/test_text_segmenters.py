@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from spaniel import Context, SpanielError, UsageError
+from spaniel import Context, UsageError
 from spaniel.plugins import load_registry
 from spaniel_text.protocol import Analyzer
 from spaniel_text.segmented import pieces
@@ -116,7 +116,8 @@ def test_thai_leaves_the_home_folder_alone(tmp_path: Path) -> None:
 def test_a_missing_extra_says_what_to_install(tmp_path: Path, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, LIBRARIES[language], None)
     monkeypatch.delitem(sys.modules, f"spaniel_text.{language}", raising=False)
-    with pytest.raises(SpanielError, match=rf'pip install "spaniel-text\[{language}\]"'):
+    needs = rf"analyzer `{language}` needs {LIBRARIES[language]}, which is not installed"
+    with pytest.raises(UsageError, match=rf'{needs}: pip install "spaniel-text\[{language}\]"'):
         Context(tmp_path, registry=load_registry()).create("analyzer", language)
 
 

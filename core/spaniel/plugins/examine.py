@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from spaniel.declare import Experiment
-from spaniel.errors import PluginError
+from spaniel.errors import PluginError, UsageError
 from spaniel.observe import Stage
 from spaniel.plugins.discovery import CORE, Found, file_plugin, find_entry_points, import_limit, import_plugin
 from spaniel.plugins.faults import Fault, Faulty, import_fault, one_line
@@ -153,14 +153,9 @@ def _check_factory(registry: Registry, registered: Registered, report: Report) -
     component = registered.component
     try:
         factory = registered.resolve_factory()
-    except PluginError as error:
-        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
-        own = component.factory.partition(".")[0].partition(":")[0]
-        if missing and component.extra and missing.partition(".")[0] != own:
-            needs = f'pip install "{registered.distribution}[{component.extra}]"'
-            report.write(note=f"{registered.kind} `{registered.name}` was not examined, it needs more: {needs}")
-            return
-        raise
+    except UsageError as error:
+        report.write(note=f"{registered.kind} `{registered.name}` was not examined: {error}")
+        return
     if isinstance(factory, type):
         promised = protocol_names(registry.kinds[registered.kind], component.role)
         lacking = sorted(name for name in promised if not hasattr(factory, name))

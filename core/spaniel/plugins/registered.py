@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from spaniel.declare import Component
-from spaniel.errors import PluginError, SpanielError
+from spaniel.errors import PluginError, SpanielError, UsageError
 
 if TYPE_CHECKING:
     from spaniel.config import Config
@@ -35,6 +35,7 @@ class Registered(NamedTuple):
         """Import the options' model.
 
         Raises:
+            UsageError: it needs an extra that is not installed.
             PluginError: it cannot be imported, or is no subclass of :class:`spaniel.Config`.
         """
         from spaniel.config import Config
@@ -48,6 +49,7 @@ class Registered(NamedTuple):
         """Import the factory.
 
         Raises:
+            UsageError: it needs an extra that is not installed.
             PluginError: it cannot be imported, or cannot be called.
         """
         factory = self._resolve(self.component.factory, "factory")
@@ -66,10 +68,12 @@ class Registered(NamedTuple):
         except SpanielError:
             raise
         except Exception as error:
-            hint = ""
-            if isinstance(error, ModuleNotFoundError) and self.component.extra:
-                hint = f'; pip install "{self.distribution}[{self.component.extra}]" installs what it needs'
-            reason = f"{self._what(part)} cannot be imported: {type(error).__name__}: {error}{hint}"
+            extra, own = self.component.extra, path.partition(".")[0].partition(":")[0]
+            if isinstance(error, ModuleNotFoundError) and extra and (error.name or own).partition(".")[0] != own:
+                # Nobody's fault, and the user's to mend.
+                what = f"{self.kind} `{self.name}` needs {error.name}, which is not installed"
+                raise UsageError(f'{what}: pip install "{self.distribution}[{extra}]"') from error
+            reason = f"{self._what(part)} cannot be imported: {type(error).__name__}: {error}"
             raise PluginError(self.distribution, reason) from error
 
 

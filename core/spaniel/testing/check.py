@@ -56,9 +56,8 @@ def _lacking(case: Case) -> str:
             case.registered.resolve_factory()
     except UsageError as error:
         return f"its defaults do not make one: {str(error).partition(chr(10))[0]}"
-    except PluginError as error:
-        if isinstance(error.__cause__, ModuleNotFoundError) and case.registered.component.extra:
-            return str(error)
+    except PluginError:
+        pass  # What is broken breaks promises.
     return ""
 
 
