@@ -153,6 +153,10 @@ def test_modules_of_their_own_are_run_by_sentence_transformers(
     for role in ("query", "document"):
         assert np.abs(made.encode(TEXTS, role)["dense"].values - oracle(folder, role)).max() < 1e-5
     assert made.encode([], "query")["dense"].values.shape == (0, 12)
+    told: list[int] = []
+    with made.context.stage("encode"), made.context.following(len(TEXTS), told.append):
+        made.encode(TEXTS, "document")
+        assert sum(told) == len(set(TEXTS)), "told a batch at a time"
     assert not made.layout.is_plain
     with pytest.raises(UsageError, match="pooling=cls"):
         values(context, folder, pooling="cls")

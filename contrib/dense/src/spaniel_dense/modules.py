@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,11 +33,16 @@ class ModularTransformer:
         self.model: Any = load_modular(
             "SentenceTransformer", layout.folder, self.device, self.dtype, config.max_length, "spaniel-dense"
         )
+        # The library tells nothing of its batches; each leaves through the last module.
+        self.model[-1].register_forward_hook(lambda module, given, made: self._tell(made))
 
     @property
     def dimensions(self) -> int:
         """Number of dimensions of a vector."""
         return int(self.model.get_embedding_dimension())
+
+    def _tell(self, made: Mapping[str, Any]) -> None:
+        self.context.finished(len(made["sentence_embedding"]))
 
     def embed(self, texts: Sequence[str], prompt: str, role: str) -> NDArray[np.float32]:
         """Return one vector a text, ``(texts, dimensions)``."""

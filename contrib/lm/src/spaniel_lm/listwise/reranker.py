@@ -11,7 +11,7 @@ from spaniel.data import Corpus, Queries, Run
 from spaniel_lm.config import ListwiseConfig
 from spaniel_lm.listwise.prompts import INSTRUCTION, Prompter
 from spaniel_lm.listwise.ranking import ListRanker, Ranking
-from spaniel_lm.listwise.schedules import Schedule, once, sliding, tournament
+from spaniel_lm.listwise.schedules import Schedule, count_windows, once, sliding, tournament
 from spaniel_lm.protocol import LanguageModel
 
 if TYPE_CHECKING:
@@ -55,7 +55,13 @@ class ListwiseReranker:
         head = run.cut(self.config.k)
         texts = corpus.contents(head.rows)
         parts = [slice(head.offsets[at], head.offsets[at + 1]) for at in range(len(head))]
-        self.rankings = self.ranker.rank(queries.texts, [texts[part] for part in parts])
+        ranker = self.ranker
+        prompts = sum(count_windows(ranker.schedule, part.stop - part.start) for part in parts)
+        with (
+            self.context.stage(f"order by {self.config.lm}", prompts, "prompts"),
+            self.context.following(prompts, self.context.advance),
+        ):
+            self.rankings = ranker.rank(queries.texts, [texts[part] for part in parts])
         rows, lengths = run.rows.copy(), run.lengths
         for at, ranking in enumerate(self.rankings):
             chosen = head.rows[parts[at]][list(ranking.order)]

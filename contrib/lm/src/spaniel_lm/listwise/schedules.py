@@ -78,3 +78,15 @@ def tournament(window: int = 20) -> Schedule:
 def _deal(groups: Windows) -> list[int]:
     longest = max(map(len, groups), default=0)
     return [group[place] for place in range(longest) for group in groups if place < len(group)]
+
+
+def count_windows(schedule: Schedule, size: int) -> int:
+    """Return how many windows a list of so many passages is asked in, if no order surprises the schedule."""
+    walk, count = schedule(size), 0
+    try:
+        asked = next(walk)
+        while True:
+            count += len(asked)
+            asked = walk.send(asked)
+    except StopIteration:
+        return count
