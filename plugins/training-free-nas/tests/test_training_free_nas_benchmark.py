@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from spaniel import Context, UsageError
 from spaniel.testing.cli import Cli
-from spaniel_search.correlation import correlate
+from spaniel_search.correlation import Correlation, correlate
 from spaniel_training_free_nas import bench
 from spaniel_training_free_nas.config import FlexiBertConfig
-from spaniel_training_free_nas.report import cell_correlations, encoder_correlations, selections
+from spaniel_training_free_nas.report import cell_correlations, encoder_correlations, selections, spread_over_seeds
 
 # tau-b, r, rho over all; tau-b within 2 and 4 blocks: computed from the released files with scipy.
 ENCODERS = {
@@ -159,6 +159,25 @@ def test_the_command_runs_any_proxy(benchmark_folder: Path, texts: Path, tmp_pat
     columns = bench.read_columns(out)
     np.testing.assert_allclose(columns["glue"], encoders.glue[:3])
     np.testing.assert_allclose(columns["count"], encoders.parameters()[:3])
+
+
+def test_the_command_tells_the_spread_over_seeds(benchmark_folder: Path, texts: Path, tmp_path: Path) -> None:
+    out, space = tmp_path / "scores.csv", f'flexibert(data="{texts}", batch_size=2, seq_len=8)'
+    arguments = ["--proxy", "head-confidence", "--proxy", "count", "--space", space, "-n", "3", "--resamples", "0"]
+    result = Cli(tmp_path)(
+        "nas-bench", "score", str(benchmark_folder), *arguments, "--seeds", "2", "--seed", "5", "--out", str(out)
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "Kendall's tau-b over 2 seeds, mean ± half the range" in result.stdout
+    columns = bench.read_columns(out)
+    assert not np.array_equal(columns["head-confidence seed 5"], columns["head-confidence seed 6"])
+    assert np.array_equal(columns["count seed 5"], columns["count seed 6"])
+
+
+def test_the_spread_is_half_the_range() -> None:
+    rows = spread_over_seeds([[Correlation("p", False, "all", 9, tau, None, None, {})] for tau in (0.1, 0.3, 0.2)])
+    assert rows == [["p", "all", "0.200 ± 0.100"]]
+    assert spread_over_seeds([[Correlation("p", False, "2", 9, None, None, None, {})]]) == [["p", "2", "–"]]
 
 
 @pytest.mark.parametrize(

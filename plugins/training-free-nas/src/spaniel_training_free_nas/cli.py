@@ -87,6 +87,13 @@ def tables(folder: Path, resamples: int, as_json: bool) -> None:
 @click.option(
     "--resamples", type=click.IntRange(0), default=1000, show_default=True, help="Resamples of the intervals."
 )
+@click.option(
+    "--seeds",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Seeds of fresh weights: --seed and those after it.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the scores as a table (.csv).")
 @json_option
 @running_options
@@ -99,36 +106,48 @@ def score(
     space: str,
     count: int,
     resamples: int,
+    seeds: int,
     out: Path | None,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Run proxies on the encoders of the benchmark, and show how well they rank them, with sizes beside them.
 
-    Scores are kept in the store: what was scored before an interruption is not scored again.
+    Scores are kept in the store: what was scored before an interruption is not scored again. With several seeds there is a
+    table for each, and the spread of the rank correlation over them.
     """
-    from spaniel_search.correlation import correlation_table
+    from spaniel_search.correlation import Correlation, correlation_table
 
     from spaniel_training_free_nas import bench
-    from spaniel_training_free_nas.report import scored_correlations
+    from spaniel_training_free_nas.report import scored_correlations, spread_over_seeds
     from spaniel_training_free_nas.scoring import scores_of
 
     check_output(out)
     encoders = bench.read_encoders(folder)
     with running(state, **settings) as context:
-        made = context.create("search_space", space)
-        scores = scores_of(context, space, encoders.candidates[:count], proxies)
-    found = scored_correlations(encoders, scores, made, resamples)
+        found: dict[int, list[Correlation]] = {}
+        columns: dict[str, Any] = {"glue": encoders.glue[:count], "layers": encoders.depth[:count]}
+        for seed in range(context.seed, context.seed + seeds):
+            session = context if seed == context.seed else context.reseeded(seed)
+            scores = scores_of(session, space, encoders.candidates[:count], proxies)
+            made = session.create("search_space", space)
+            found[seed] = scored_correlations(encoders, scores, made, resamples)
+            columns |= {name if seeds == 1 else f"{name} seed {seed}": values for name, values in scores.items()}
     if out is not None:
-        columns = {"glue": encoders.glue[:count], "layers": encoders.depth[:count], **scores}
         rows = [[f"{value:.10g}" for value in row] for row in zip(*columns.values(), strict=True)]
         heads = [f'"{name}"' if "," in name else name for name in columns]
         with write_text(out) as file:
             file.write("\n".join(",".join(row) for row in [heads, *rows]) + "\n")
     if as_json:
-        print_json([one.to_json() for one in found])
+        print_json([{"seed": seed, **one.to_json()} for seed, several in found.items() for one in several])
         return
-    head, *lines = correlation_table(found)
-    print_table(head, lines)
+    for seed, several in found.items():
+        if seeds > 1:
+            click.echo(f"seed {seed}")
+        head, *lines = correlation_table(several)
+        print_table(head, lines)
+    if seeds > 1:
+        click.echo(f"\nKendall's tau-b over {seeds} seeds, mean ± half the range")
+        print_table(["proxy", "stratum", "tau"], spread_over_seeds(list(found.values())))
     if out is not None:
         click.echo(f"wrote {out}")

@@ -73,3 +73,17 @@ def scored_correlations(
     trivial = {name: values[:n] for name, values in sizes(encoders).items()}
     trivial["parameters as built"] = built
     return agreements(encoders.glue[:n], scores, trivial, strata=encoders.depth[:n].tolist(), resamples=resamples)
+
+
+def spread_over_seeds(found: Sequence[Sequence[Correlation]]) -> list[list[str]]:
+    """Return rows of a table: proxy, stratum, and tau-b as its mean and half its range over the seeds.
+
+    Args:
+        found: by seed, correlations of the same proxies in the same order.
+    """
+    rows = []
+    for several in zip(*found, strict=True):
+        taus = [one.tau for one in several if one.tau is not None]
+        told = f"{np.mean(taus):.3f} ± {(max(taus) - min(taus)) / 2:.3f}" if taus else "–"
+        rows.append([several[0].proxy, several[0].stratum, told])
+    return rows

@@ -61,32 +61,35 @@ def run(context: Context, scale: float, seeds: Sequence[int], collection: str = 
         seeds: each draws other cells, weights and batches.
         collection: whose documents are read.
     """
-    cells = [_cells(context, scale, seed, collection) for seed in seeds]
-    operations = [_operations(context, scale, seed, collection) for seed in seeds]
-    vanish = tuple(_vanishing(context, seed, collection) for seed in seeds)
+    sessions = {seed: context.reseeded(seed) for seed in seeds}
+    cells = [_cells(context, sessions[seed], scale, collection) for seed in seeds]
+    operations = [_operations(context, sessions[seed], scale, collection) for seed in seeds]
+    vanish = tuple(_vanishing(session, collection) for session in sessions.values())
     findings = [*_cell_findings(cells, scale), *_operation_findings(operations), _vanishing_finding(vanish)]
     if os.environ.get(FOLDER):
         findings += _published(Path(os.environ[FOLDER]))
     return Reproduction(tuple(findings), seeds, scale)
 
 
-def _cells(context: Context, scale: float, seed: int, data: str) -> dict[str, float]:
+def _cells(context: Context, session: Context, scale: float, data: str) -> dict[str, float]:
     """Return tau of each proxy with minus the loss, over classic and random cells; for ``""`` how many there are."""
-    options = {"hidden": 64, "embedding": 64, "nodes": 16, "data": data, **_CHARACTERS}
-    space = context.create("search_space", Stage("rnn-cells", layers=3, **options))
-    shallow = context.create("search_space", Stage("rnn-cells", layers=1, **options))
-    stream = token_stream(context, shallow.config, shallow.config.vocab_size, _TRAIN + _HELD_OUT)
-    rng = np.random.default_rng(seed)
+    options = {"hidden": 64, "embedding": 64, "nodes": 16, "data": data, "batch": session.seed, **_CHARACTERS}
+    space = session.create("search_space", Stage("rnn-cells", layers=3, **options))
+    shallow = session.create("search_space", Stage("rnn-cells", layers=1, **options))
+    stream = token_stream(session, shallow.config, shallow.config.vocab_size, _TRAIN + _HELD_OUT)
+    rng = np.random.default_rng(session.seed)
     count = max(6, round(_CELLS * scale))
     drawn = [*space.seeds.values(), *(space.sample(rng) for _ in range(count - len(space.seeds)))]
     schedule = Schedule(max(20, round(_STEPS * scale)), texts=32, tokens=20, rate=1e-2)
-    proxies = {name: context.create("search_space", expression) for name, expression in _CELL_PROXIES.items()}
+    proxies = {name: session.create("search_space", expression) for name, expression in _CELL_PROXIES.items()}
     losses: list[float] = []
     scores: dict[str, list[float]] = {name: [] for name in proxies}
-    with context.stage(f"recurrent cells, seed {seed}", count, "cells"):
+    with context.stage(f"recurrent cells, seed {session.seed}", count, "cells"):
         for cell in drawn:
-            found = score_all(space, proxies, cell, seed)
-            loss = next_token_loss(shallow.build(cell, seed), stream[_HELD_OUT:], stream[:_HELD_OUT], schedule, seed)
+            found = score_all(space, proxies, cell, session.seed)
+            loss = next_token_loss(
+                shallow.build(cell, session.seed), stream[_HELD_OUT:], stream[:_HELD_OUT], schedule, session.seed
+            )
             context.advance(1)
             if np.isfinite(loss) and np.isfinite(list(found.values())).all():
                 losses.append(loss)
@@ -141,7 +144,7 @@ def _cell_findings(cells: Sequence[dict[str, float]], scale: float) -> list[Find
     ]
 
 
-def _operations(context: Context, scale: float, seed: int, data: str) -> dict[str, float]:
+def _operations(context: Context, session: Context, scale: float, data: str) -> dict[str, float]:
     """Train an encoder of each operation; return losses, and for each proxy tau with minus the loss."""
     options: dict[str, Any] = {
         "hidden": [64],
@@ -151,20 +154,20 @@ def _operations(context: Context, scale: float, seed: int, data: str) -> dict[st
         "heads": [4],
         "embedding": 64,
     }
-    options |= {"build": "declared", "data": data, **_CHARACTERS}
-    space = context.create("search_space", Stage("flexibert", **options))
+    options |= {"build": "declared", "data": data, "batch": session.seed, **_CHARACTERS}
+    space = session.create("search_space", Stage("flexibert", **options))
     # Trained from larger weights: from the published ones nothing is learned in so few steps.
-    trained = context.create("search_space", Stage("flexibert", std=0.125, **options))
-    stream = token_stream(context, space.config, space.config.vocab_size, _TRAIN + _HELD_OUT)
+    trained = session.create("search_space", Stage("flexibert", std=0.125, **options))
+    stream = token_stream(session, space.config, space.config.vocab_size, _TRAIN + _HELD_OUT)
     schedule = Schedule(max(20, round(_ENCODER_STEPS * scale)), texts=32, tokens=32, rate=3e-3)
-    proxies = {name: context.create("search_space", name) for name in (*_ENCODER_PROXIES, "count")}
+    proxies = {name: session.create("search_space", name) for name in (*_ENCODER_PROXIES, "count")}
     losses, scores = {}, {}
-    with context.stage(f"encoders, seed {seed}", len(_OPS), "encoders"):
+    with context.stage(f"encoders, seed {session.seed}", len(_OPS), "encoders"):
         for op in _OPS:
             candidate: Candidate = {"hidden": 64, "layers": [{"op": op, "heads": 4, "ff": 128, "num_ff": 1}] * 2}
-            scores[op] = score_all(space, proxies, candidate, seed)
+            scores[op] = score_all(space, proxies, candidate, session.seed)
             losses[op] = masked_token_loss(
-                trained.build(candidate, seed), stream[_HELD_OUT:], stream[:_HELD_OUT], schedule, seed
+                trained.build(candidate, session.seed), stream[_HELD_OUT:], stream[:_HELD_OUT], schedule, session.seed
             )
             context.advance(1)
     columns = {name: [scores[op][name] for op in _OPS] for name in proxies}
@@ -197,13 +200,14 @@ def _operation_findings(found: Sequence[dict[str, float]]) -> list[Finding]:
     ]
 
 
-def _vanishing(context: Context, seed: int, data: str) -> float:
+def _vanishing(session: Context, data: str) -> float:
     """Return how large gradients of the plain sum of outputs are beside those under random signs."""
     candidate: Candidate = {"hidden": 128, "layers": [{"op": "SDP", "heads": 2, "ff": 512, "num_ff": 1}] * 2}
     sizes = []
     for readout in ("sum", "signs"):
-        space = context.create("search_space", Stage("flexibert", data=data, batch_size=4, seq_len=64, readout=readout))
-        weights = flat(space.forward(candidate, seed, [taps.SYNAPSES])[taps.SYNAPSES])
+        options = {"data": data, "batch": session.seed, "batch_size": 4, "seq_len": 64, "readout": readout}
+        space = session.create("search_space", Stage("flexibert", **options))
+        weights = flat(space.forward(candidate, session.seed, [taps.SYNAPSES])[taps.SYNAPSES])
         sizes.append(float(torch.stack([one.gradient.square().sum() for one in weights]).sum().sqrt()))
     return sizes[0] / sizes[1]
 
