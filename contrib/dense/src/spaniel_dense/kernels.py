@@ -81,7 +81,7 @@ def rank_pairs(
     for query in range(len(queries)):
         asked, count = queries[query], 0
         for column in range(positions.shape[1]):
-            position = positions[query, column]
+            position: int = positions[query, column]
             if position >= len(values):
                 return position
             if position < 0 or rows[position] < 0 or (len(eligible) and not eligible[position]):

@@ -83,7 +83,8 @@ class Bytes:
         self.codes = np.concatenate([self.codes, self._code(values)])
 
     def _code(self, values: NDArray[np.float32]) -> NDArray[np.int8]:
-        return np.clip(np.rint(values / self.scale), -127, 127).astype(np.int8)
+        codes: NDArray[np.int8] = np.clip(np.rint(values / self.scale), -127, 127).astype(np.int8)
+        return codes
 
     def candidates(
         self, asked: NDArray[np.float32], count: int, eligible: NDArray[np.bool_] | None, effort: int

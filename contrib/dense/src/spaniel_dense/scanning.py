@@ -32,7 +32,8 @@ def _keep(keys: NDArray[np.uint64], size: int, wanted: int) -> np.uint64:
     """Move the least keys to the front, and return the largest of them."""
     best = np.partition(keys[:size], wanted - 1)[:wanted]
     keys[:wanted] = best
-    return best[wanted - 1]
+    largest: np.uint64 = best[wanted - 1]
+    return largest
 
 
 @njit(cache=True, nogil=True)
@@ -93,7 +94,7 @@ def scan_bits(
                     continue
                 differing = np.uint64(0)
                 for i in range(len(asked)):
-                    differing += _count_ones(asked[i] ^ words[position, i])
+                    differing += _count_ones(asked[i] ^ words[position, i])  # type: ignore[call-arg]
                 key = (differing << _HALF) | np.uint64(position)
                 if key < limit:
                     keys[query, size] = key

@@ -34,7 +34,8 @@ def keep_best(keys: NDArray[np.int64], size: int, k: int) -> np.int64:
     """Move the ``k`` greatest of the first ``size`` keys to the front; return the least of them."""
     best = np.partition(keys[:size], size - k)[size - k :]
     keys[:k] = best
-    return best[0]
+    least: np.int64 = best[0]
+    return least
 
 
 @njit(cache=True, nogil=True)

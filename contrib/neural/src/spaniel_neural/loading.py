@@ -193,7 +193,7 @@ def load_for(
     Args:
         options: whatever else :func:`load_transformer` takes.
     """
-    place = {"device": context.device, "offline": context.offline}
+    place: dict[str, Any] = {"device": context.device, "offline": context.offline}
     with context.stage(f"load {name}", phase="load"):
         loaded = load_transformer(name, task, revision=revision, dtype=dtype, **place, **options)
     return replace(loaded, finished=context.finished)

@@ -77,7 +77,7 @@ def word_tokenizer(
     tokenizer.post_processor = processors.TemplateProcessing(
         marks.single, marks.pair, [(mark, vocabulary[mark]) for mark in marks.special.values()]
     )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         model_max_length=max_length,
         model_input_names=["input_ids", *(["token_type_ids"] if marks.types else []), "attention_mask"],

@@ -56,7 +56,7 @@ class Searcher:
     @property
     def block(self) -> int:
         """Queries that are searched for together."""
-        fitted = max(1, sum(self.plan.sizes)) * self.items.features.shape[1]
+        fitted: int = max(1, sum(self.plan.sizes)) * self.items.features.shape[1]
         return max(1, min(ESTIMATES // max(1, len(self.items)), FEATURES // max(1, fitted)))
 
     def find(

@@ -101,7 +101,7 @@ def fit_factors(
             before = float((predict(pair) - wanted).square().mean())
         optimizer = torch.optim.Adam([*trained, offsets], lr=config.learning_rate)
         for _ in range(config.epochs):
-            for chosen in torch.randperm(len(wanted)).split(BATCH):
+            for chosen in torch.randperm(len(wanted)).split(BATCH):  # type: ignore[no-untyped-call]
                 optimizer.zero_grad()
                 loss = (predict(pair[:, chosen]) - wanted[chosen]).square().mean()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -110,7 +110,7 @@ def fit_factors(
             after = float((predict(pair) - wanted).square().mean())
             made = documents.astype(np.float32)
             if inductive:
-                blocks = torch.from_numpy(made).split(BLOCK)
+                blocks = torch.from_numpy(made).split(BLOCK)  # type: ignore[no-untyped-call]
                 made = torch.cat([of_document(block) for block in blocks]).numpy() if len(made) else made
             else:
                 made[used] = free_d.numpy()

@@ -53,7 +53,7 @@ class Solver(NamedTuple):
             return np.zeros((len(values), seen.shape[-1]))
         count, dimensions = seen.shape[-2:]
         if self.how == "pinv" and self.rcond < _SQUARABLE:
-            return _apply(np.linalg.pinv(seen, rcond=self.rcond), values)
+            return _apply(np.asarray(np.linalg.pinv(seen, rcond=self.rcond), np.float64), values)
         # The smaller of the two systems: in the space of the documents seen, or in that of the features.
         turned, small = np.swapaxes(seen, -1, -2), count < dimensions
         product = seen @ turned if small else turned @ seen
@@ -62,7 +62,8 @@ class Solver(NamedTuple):
             weight = self.ridge * np.einsum("...sd,...sd->...", seen, seen) / dimensions
             # A query that saw nothing but zeros has the vector zero.
             weight = np.where(weight > 0, weight, 1.0)[..., None, None]
-            made = _apply(np.linalg.inv(product + weight * np.eye(product.shape[-1])), given)
+            inverse = np.linalg.inv(product + weight * np.eye(product.shape[-1]))
+            made = _apply(np.asarray(inverse, np.float64), given)
         else:
             squares, axes = np.linalg.eigh(product)
             kept = squares > max(self.rcond**2, _EPSILON) * squares[..., -1:].clip(min=_TINY)

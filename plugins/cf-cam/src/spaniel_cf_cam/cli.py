@@ -107,6 +107,7 @@ def _method(context: Context, text: str) -> tuple[str, MapConfig]:
     name = bound.registered.name
     if name not in METHODS:
         raise UsageError(f"--method {text}: maps of images are {', '.join(METHODS)}")
+    assert bound.config is not None  # every method has options
     others = sorted(bound.config.model_fields_set & set(CamConfig.model_fields))
     if others:
         raise UsageError(f"--method {text}: {', '.join(others)} is an option of maps of texts")

@@ -65,7 +65,7 @@ def stability(clean: Floats, noisy: Floats, shape: tuple[int, ...]) -> float:
         window -= 1 - window % 2
         similar = structural_similarity(clean.reshape(shape), noisy.reshape(shape), data_range=1.0, win_size=window)  # type: ignore[no-untyped-call]
         return float(similar)
-    from scipy.stats import spearmanr  # type: ignore[import-untyped]
+    from scipy.stats import spearmanr
 
     if np.ptp(clean) == 0 or np.ptp(noisy) == 0:
         return float(np.ptp(clean) == np.ptp(noisy))

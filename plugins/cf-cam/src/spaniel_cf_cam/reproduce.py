@@ -57,7 +57,7 @@ def run(context: Context, scale: float, seeds: Sequence[int]) -> Reproduction:
 def _measure(subject: ImageSubject, name: str, inside: Any, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     if name == "random":
-        clean = scaled(rng.random(subject.activations.shape[1]))
+        clean = scaled(rng.random((subject.activations.shape[1],)))
     else:
         clean = scaled(_map(subject, name))
     drop, increase = drop_and_increase(subject.worth, clean)

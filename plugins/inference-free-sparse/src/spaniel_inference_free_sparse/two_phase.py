@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from spaniel import Corpus, Queries, Run
+from spaniel.data import SparseVectors
 from spaniel.encoding import encode_queries, open_named
 from spaniel.indexing import allowed_rows
 from spaniel_sparse.retriever import SparseRetriever
@@ -27,11 +30,13 @@ class TwoPhaseRetriever(SparseRetriever):
         from spaniel_impacts.rescoring import score_rows
 
         c = self.config
-        asked = encode_queries(self.context, c.encoder, queries)["sparse"]
+        asked = cast(SparseVectors, encode_queries(self.context, c.encoder, queries)["sparse"])
         heavy = prune(asked, c.ratio) if c.ratio else asked
         if len(heavy.values) == len(asked.values):
             return super().retrieve(queries, corpus, run)
-        documents = open_named(self.context, self.context.obtain(self.vectors(corpus.need)), "sparse")
+        documents = cast(
+            SparseVectors, open_named(self.context, self.context.obtain(self.vectors(corpus.need)), "sparse")
+        )
         window = max(c.k, min(c.window, int(np.ceil(c.expansion * c.k))))
         allowed = allowed_rows(self.context, corpus, c.filter)
         found = self.index(corpus).search(heavy, window, **({} if allowed is None else {"allowed": allowed}))

@@ -110,7 +110,7 @@ def wechsel(targets: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
 
 def _parts(targets: Tensor, atoms: Tensor) -> tuple[Tensor, ...]:
     """Return targets, a few at a time, so that a number for each of them and each atom fits into the bound."""
-    made: tuple[Tensor, ...] = torch.split(targets, max(1, SCORES // max(1, len(atoms))))
+    made: tuple[Tensor, ...] = torch.split(targets, max(1, SCORES // max(1, len(atoms))))  # type: ignore[no-untyped-call]
     return made
 
 
