@@ -19,8 +19,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 BENEATH = ("impacts", "neural", "text")
 """Rooms of ``contrib`` that others stand on."""
-ABOVE = ("train",)
-"""Rooms of ``contrib`` that stand on others, and only papers on them."""
+ABOVE = ("queries", "train")
+"""Rooms of ``contrib`` that stand on others, and only papers on them; they are neighbours of each other."""
 
 
 class Distribution(NamedTuple):
