@@ -156,7 +156,11 @@ class Retriever(Protocol):
     """Queries, with an earlier run as feedback where the method wants one → a run."""
 
     def needs(self, corpus: Need) -> Sequence[Need]:
-        """Name the artifacts that retrieval from a corpus needs, which may not exist yet; builds and loads nothing."""
+        """Name the artifacts that retrieval from a corpus needs, which may not exist yet; builds and loads nothing.
+
+        Components that its options name are asked for theirs. One whose systems search another corpus than its own says
+        ``covers_systems = True``, and names what they need itself.
+        """
         ...
 
     def retrieve(self, queries: Queries, corpus: Corpus, run: Run | None = None) -> Run:

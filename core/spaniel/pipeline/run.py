@@ -71,12 +71,19 @@ def _needs(context: Context, pipeline: Pipeline, corpus: Need) -> tuple[Need, ..
         found.setdefault(need.recipe.address, need)
 
     add(corpus)
-    for bound in pipeline.walk():
+    def ask(bound: Bound) -> None:
         component = context.make(bound)
         if hasattr(component, "needs"):
             with blame(bound.registered.distribution, f"{bound.kind} `{bound.registered.name}`"):
                 for need in component.needs(corpus):
                     add(need)
+        for named in bound.references.values() if not getattr(component, "covers_systems", False) else ():
+            for one in named:
+                for part in one.stages if isinstance(one, Pipeline) else (one,):
+                    ask(part)
+
+    for stage in pipeline.stages:
+        ask(stage)
     return tuple(found.values())
 
 

@@ -85,3 +85,81 @@ def _best(held: list[_Piece], following: _Piece, words: int) -> int:
             best, rank = at, piece.rank
         seen += piece.words
     return len(held) if following.rank >= rank else best
+
+
+Spans = list[tuple[int, int]]
+"""Begins and ends in a text, in characters."""
+_WORD = re.compile(rf"{_UNSPACED.pattern}{{1,2}}|(?:(?!{_UNSPACED.pattern})\S){{1,{_LONG_WORD}}}")
+_STOPS = "!?‼⁇⁈⁉՜՞։؝؞؟۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿។៕།༎꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫"
+_CLOSING = "\"'”’»›)\\]」』）】〉》"
+# A run of signs is looked at once, from its begin, or a long one would take quadratic time.
+_END = re.compile(
+    rf"[。．！？｡]++[{_CLOSING}]*+|(?<![.…{_STOPS}])[.…{_STOPS}]++[{_CLOSING}]*+(?=\s|$)|\n[^\S\n]*+\n\s*+"
+)
+_SHORT = re.compile(
+    r"(?:^|[\s(\[\"'“‘«])(?:[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]|mr|mrs|ms|dr|prof|st|sr|jr|vs|fig|figs|eq|no|nos|vol|pp?|al|cf|ca|"
+    r"approx|inc|ltd|co|dept|gen|rev|hon|ed|eds|bzw|nr|usw|z\.b|d\.h|usf|ggf|art|abs|env|p\.ex|núm|sra?)\.$",
+    re.IGNORECASE,
+)
+
+
+def words_of(text: str) -> Spans:
+    """Return where words stand: what stands between blanks, and two characters of scripts that have none."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def sentences(text: str) -> Spans:
+    """Return where sentences stand, in every script.
+
+    A sentence ends at an empty line, and at the signs that Unicode counts as ends of sentences: those of Chinese and
+    Japanese wherever they stand, others before a blank. After a full stop it goes on where a small letter or a digit's
+    unit follows, and after an initial or one of a few usual abbreviations (``Dr.``, ``e.g.``, ``Nr.``).
+    """
+    made: Spans = []
+    start = 0
+    for match in _END.finditer(text):
+        if text[match.start()] in ".…" and not _ends(text, start, match):
+            continue
+        made.append((start, match.start() if match[0].isspace() else match.end()))
+        start = match.end()
+    made.append((start, len(text)))
+    return [span for span in (_trimmed(text, *span) for span in made) if span[0] < span[1]]
+
+
+def _ends(text: str, start: int, match: re.Match[str]) -> bool:
+    following = text[match.end() : match.end() + 80].lstrip()[:1]
+    if following.islower():
+        return False
+    # Long enough for any abbreviation, and never the whole text again.
+    return match[0] != "." or not _SHORT.search(text[max(start, match.start() - 16) : match.end()])
+
+
+def windows(spans: Spans, size: int, stride: int, sizes: list[int] | None = None) -> Iterator[tuple[int, int]]:
+    """Yield begin and end of overlapping passages of whole pieces.
+
+    Args:
+        spans: the pieces, such as words or sentences.
+        size: how many a passage has at most; a piece that is larger is a passage of its own.
+        stride: how many lie between the begins of two passages, at least one piece.
+        sizes: what each piece counts, such as the number of its tokens; 1 where not given.
+    """
+    counts = sizes or [1] * len(spans)
+    first = 0
+    while first < len(spans):
+        last, total = first, 0
+        while last < len(spans) and (last == first or total + counts[last] <= size):
+            total += counts[last]
+            last += 1
+        yield spans[first][0], spans[last - 1][1]
+        if last == len(spans):
+            return
+        moved = 0
+        # No piece is left out, also where one is larger than the stride.
+        while first < last and (moved == 0 or moved + counts[first] <= stride):
+            moved += max(1, counts[first])
+            first += 1
+
+
+def is_unspaced(word: str) -> bool:
+    """Whether a word has characters of a script that puts no blanks between words."""
+    return _UNSPACED.search(word) is not None
