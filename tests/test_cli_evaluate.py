@@ -176,3 +176,26 @@ def test_judgments_that_are_not_read_are_named_where_there_are_none(
     ran = run_cli(command[0], str(data.parent / command[1]) if "." in command[1] else command[1], str(data))
     assert ran.exit_code == 2
     assert "note: judgments.txt is not read: it looks like judgments" in ran.stderr
+
+
+def test_judgments_alone_measure_runs(run_cli: Cli, data: Path) -> None:
+    judgments = data.parent / "qrels.txt"
+    judgments.write_text("q1 0 d1 1\nq1 0 gone1 1\nq2 0 d%202 2\n")
+    (data.parent / "ranks.tsv").write_text("q1\tx 1\t1\nq1\td1\t2\nq2\td%202\t1\n")
+    (data.parent / "scores.run").write_text("q1 Q0 d1 1 2 t\nq1 Q0 x 2 1 t\nq2 Q0 d%202 1 1 t\n")
+    runs = [str(data.parent / name) for name in ("ranks.tsv", "scores.run")]
+    ran = run_cli("evaluate", *runs, str(judgments), "-m", "RR", "-m", "R@5", "--json")
+    assert [system["measures"] for system in ran.json["systems"]] == [
+        {"RR": 0.75, "R@5": 0.75},
+        {"RR": 1.0, "R@5": 0.75},
+    ]
+    ran = run_cli("evaluate", runs[1], str(judgments), "--rel", "2", "-m", "RR", "--json")
+    assert ran.json["measures"] == {"RR": 0.5}
+    assert "note: a document counts as relevant from grade 2 on" in ran.stderr
+    assert run_cli("evaluate", runs[1], str(judgments), "--split", "dev").exit_code == 2
+    judgments.write_text("q1 0 other 1\n")
+    ran = run_cli("evaluate", runs[1], str(judgments))
+    assert ran.exit_code == 1
+    assert "shares no document with the judgments of qrels.txt" in ran.stderr
+    judgments.write_text("a note\n")
+    assert "qrels.txt:1: expected query, document and grade" in run_cli("evaluate", runs[1], str(judgments)).stderr

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,20 @@ from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.cli.run import measure_option
 from spaniel.collections import find_dataset
-from spaniel.data import Faults, OnError, RunFile, read_run_file, without_own
+from spaniel.context import Context
+from spaniel.data import (
+    Corpus,
+    Document,
+    Faults,
+    Judging,
+    OnError,
+    Queries,
+    RunFile,
+    read_qrels,
+    read_run_file,
+    without_own,
+)
+from spaniel.data.layout import find_layout
 from spaniel.errors import ArtifactError, UsageError
 from spaniel.evaluation import (
     DEFAULT_MEASURES,
@@ -67,7 +81,8 @@ def evaluate(
 ) -> None:
     """Measure run files against the judgments of a collection; several are compared, as `compare` does.
 
-    A RUN_FILE is TREC's, or .csv, .json, .jsonl or .parquet with columns of query, document and score (ranx, PyTerrier).
+    A RUN_FILE is TREC's, or has columns of query, document and score (ranx, PyTerrier) or rank (MS MARCO), as .csv, .tsv,
+    .json, .jsonl or .parquet. DATA is a collection, or a file of judgments alone (qrels).
     """
     *given, data = run_files
     if not given:
@@ -86,7 +101,7 @@ def evaluate(
     names = parse_measures(measures or DEFAULT_MEASURES)
     settings: dict[str, Any] = {"device": "auto", "seed": seed, "batch_size": None, "offline": False, "trace": None}
     with running(state, **settings) as context:
-        task = open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
+        task = _open(context, data, on_error, split, rel, leave_out_own)
         left_out(task.dataset, task.corpus)
         if task.qrels is None:
             raise UsageError(f"{task.dataset.name} has no judgments to measure by")
@@ -100,10 +115,35 @@ def evaluate(
         _print(evaluations[0], task, per_query, as_json)
 
 
+@dataclass(frozen=True)
+class _Judgments:
+    """A file of judgments, in the place of a collection: its queries and documents are those that are judged."""
+
+    name: str
+    skipped: Mapping[str, Faults]
+
+
+def _open(
+    context: Context, data: str, on_error: OnError, split: str | None, rel: float | None, leave_out_own: bool | None
+) -> Task:
+    path = Path(data).expanduser()
+    if not path.is_file() or find_layout(path) is not None:
+        return open_task(context, find_dataset(context, data, on_error), split, rel, leave_out_own)
+    if split is not None:
+        raise UsageError(f"{path} is a file of judgments, and has no split {split!r}")
+    faults, judging = Faults(on_error), Judging().but(rel, leave_out_own)
+    qrels = read_qrels(path, faults).with_level(judging.rel)
+    qrels = qrels.without_own() if judging.leave_out_own else qrels
+    names = {name for judged in qrels.values() for name in judged}
+    corpus = Corpus.from_documents(Document(name) for name in names)
+    queries = Queries.from_lists(list(qrels), [""] * len(qrels))
+    return Task(_Judgments(path.name, {path.name: faults}), "", corpus, queries, qrels, judging.leave_out_own)  # type: ignore[arg-type]
+
+
 def _measured(path: Path, task: Task, names: Sequence[str], on_error: OnError) -> Evaluation:
     assert task.qrels is not None
     faults = Faults(on_error)
-    read = read_run_file(path, task.queries, task.corpus, faults)
+    read = read_run_file(path, task.queries, task.corpus, faults, whole=not isinstance(task.dataset, _Judgments))
     _tell(path, read, faults, task)
     run = without_own(read.run, task.queries, read.documents) if task.own_left_out else read.run
     return evaluate_run(run, task.queries, read.documents, task.qrels, names)
@@ -121,13 +161,15 @@ def _tell(path: Path, read: RunFile, faults: Faults, task: Task) -> None:
         ours = ", ".join(map(repr, read.others[:3]))
         why = f"its queries are like {ours}, theirs like {theirs}" if ours else "it holds no results"
         raise ArtifactError(path, f"shares no query with {where}: {why}")
-    if read.unknown == len(read.run.rows):
+    if read.unknown and read.unknown == len(read.run.rows):
         raise ArtifactError(path, f"shares no document with {task.dataset.name}; first: {read.first_unknown}")
     if read.unknown:
         what = f"{read.unknown:,} lines of {path} name documents that {task.dataset.name} lacks; they keep their places"
         click.echo(f"note: {what}, first: {read.first_unknown}", err=True)
     judged = {name for documents in task.qrels.values() for name in documents}
     if not judged or (read.documents.rows(sorted(judged)) < 0).all():
+        if isinstance(task.dataset, _Judgments):
+            raise ArtifactError(path, f"shares no document with {where}")
         click.echo(f"warning: {path} shares no document with {where}", err=True)
     missing = len(task.qrels) - read.lists
     if missing > 0:

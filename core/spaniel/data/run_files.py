@@ -85,7 +85,9 @@ def read_run(path: Path, queries: Queries, corpus: Corpus, on_error: OnError | F
     return lines.assemble(rows[np.array(lines.numbers, np.int64)], corpus.ids, faults)
 
 
-def read_run_file(path: Path, queries: Queries, corpus: Corpus, on_error: OnError | Faults = "fail") -> RunFile:
+def read_run_file(
+    path: Path, queries: Queries, corpus: Corpus, on_error: OnError | Faults = "fail", whole: bool = True
+) -> RunFile:
     """Read a run to be measured: documents that the collection lacks keep their places, as in trec_eval.
 
     Args:
@@ -93,6 +95,7 @@ def read_run_file(path: Path, queries: Queries, corpus: Corpus, on_error: OnErro
         queries: those asked for.
         corpus: what the documents should be in.
         on_error: ``"fail"`` refuses documents that it lacks; ``"skip"`` keeps them, and leaves malformed lines out.
+        whole: whether the corpus has all documents that there are; else those that it lacks are as good as others.
 
     Raises:
         UsageError: as :func:`read_run`.
@@ -101,7 +104,8 @@ def read_run_file(path: Path, queries: Queries, corpus: Corpus, on_error: OnErro
     lines = _Lines(Path(path), queries, faults)
     names, rows = lines.resolve(corpus)
     lacking = Faults(faults.on_error)
-    lines.report_unknown(rows, lacking)
+    if whole:
+        lines.report_unknown(rows, lacking)
     documents = RunIds(names)
     numbers = np.array(lines.numbers, np.int64)
     run = lines.assemble(documents.rows(names)[numbers], documents.ids, faults)
