@@ -266,6 +266,16 @@ def _spoil(folder: Path, how: str) -> None:
         (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     elif how == "broken json":
         (folder / "config.json").write_text("{")
+    elif how in ("no heads", "a width of text", "a header of 2**63 bytes"):
+        if how.startswith("a header"):
+            weights = folder / "model.safetensors"
+            weights.write_bytes((2**63).to_bytes(8, "little") + weights.read_bytes()[8:])
+            return
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"num_attention_heads": 0} if how == "no heads" else {"hidden_size": "x"}
+        (folder / "config.json").write_text(json.dumps(config))
+    elif how == "a length below 0":
+        (folder / "sentence_bert_config.json").write_text('{"max_seq_length": -5}')
     elif how == "foreign module":
         modules = json.loads((folder / "modules.json").read_text())
         modules[1]["type"] = "evil.code.Pooling"
@@ -283,8 +293,8 @@ def _spoil(folder: Path, how: str) -> None:
     elif how == "other weights":
         from safetensors.torch import load_file, save_file
 
-        weights = load_file(folder / "model.safetensors")
-        kept = {name: value for name, value in weights.items() if "layer.1" not in name}
+        tensors = load_file(folder / "model.safetensors")
+        kept = {name: value for name, value in tensors.items() if "layer.1" not in name}
         save_file(kept, folder / "model.safetensors", {"format": "pt"})
 
 
@@ -299,6 +309,10 @@ def _spoil(folder: Path, how: str) -> None:
         ("missing shard", "model-1.safetensors"),
         ("truncated", "cannot be loaded"),
         ("other weights", "the weights in .* lack"),
+        ("no heads", "cannot be loaded"),
+        ("a width of text", "cannot be loaded"),
+        ("a header of 2**63 bytes", "cannot be loaded"),
+        ("a length below 0", "max_seq_length -5"),
     ],
 )
 def test_what_is_no_model_is_named(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from spaniel import UsageError
 from spaniel.store import Store
 from spaniel_neural.files import read_config, read_json, transformer_digest, weights
 from spaniel_neural.modular import choose_prompt, folder_digest, modules_of, said_of, settings_of
@@ -114,10 +115,16 @@ def _read_modules(folder: Path, parts: list[tuple[str, Path]]) -> Layout:
         layout,
         transformer=transformer,
         pooling=POOLING[mode],
-        max_length=settings.get("max_seq_length"),
+        max_length=_length(transformer, settings.get("max_seq_length")),
         lowercase=bool(settings.get("do_lower_case")),
         is_plain=True,
     )
+
+
+def _length(folder: Path, length: Any) -> int | None:
+    if length is not None and (type(length) is not int or length < 1):
+        raise UsageError(f"{folder} says max_seq_length {length!r}; it is a number of tokens from 1 on")
+    return length
 
 
 def _pooling_mode(config: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from safetensors import SafetensorError
 from spaniel import UsageError
 
 from spaniel_neural.devices import Dtype, autocast, choose_device, weights_dtype
@@ -33,7 +32,6 @@ CLASSES: dict[str, str] = {
 """Task → the class of transformers that makes the model."""
 _BOTH = ("t5", "mt5", "umt5", "longt5")
 """Families whose plain class is encoder and decoder together, and wants texts for both."""
-_FAILURES = (OSError, ValueError, KeyError, RuntimeError, ImportError, TypeError, AttributeError, SafetensorError)
 _FROM_PADDING = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "ibert")
 """Families that count positions from the padding's number on, so that a text cannot have all of them."""
 UNBOUNDED = 10**6
@@ -150,7 +148,9 @@ def load_transformer(
                 ignore_mismatched_sizes=True,  # they are told by the report, below
                 **options,
             )
-    except _FAILURES as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a folder's settings make of the library
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"the model in {folder} cannot be loaded for {task}: {reason}") from error
     # A pooler on top of an encoder's last layer is not used, and many checkpoints come without one.

@@ -125,8 +125,6 @@ def load_modular(
         raise UsageError(
             f'{folder} has modules that sentence-transformers runs: pip install "{distribution}[sentence-transformers]"'
         ) from error
-    from safetensors import SafetensorError
-
     from spaniel_neural.devices import weights_dtype
     from spaniel_neural.families import know_family
 
@@ -139,7 +137,9 @@ def load_modular(
             local_files_only=True,
             model_kwargs={"use_safetensors": True, "dtype": weights_dtype(device, dtype)},
         ).eval()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a folder's settings make of the library
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"the model in {folder} cannot be loaded: {reason}") from error
     if max_length is not None:
