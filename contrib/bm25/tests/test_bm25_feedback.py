@@ -53,7 +53,7 @@ def rm3(query: str, ranked: list[tuple[int, float]], corpus: Corpus, share: floa
         usable = {
             term: float(count)
             for term, count in bags[row].items()
-            if df[term] <= 0.1 * len(corpus) and 2 <= len(term) <= 20 and term.isascii() and term.isalnum()
+            if df[term] <= 0.1 * len(corpus) and 2 <= len(term) <= 20 and term.isalnum()
         }
         for term, weight in to_one(top(usable, terms)).items():
             model[term] += weight * score
@@ -145,3 +145,16 @@ def test_scores_below_zero_are_refused(context: Context, corpus: Corpus) -> None
     with pytest.raises(UsageError, match="document_weights=uniform"):
         expanded(context, "rm3(index=bm25(analyzer=words))", corpus, run)
     assert expanded(context, "rm3(index=bm25(analyzer=words), document_weights=uniform)", corpus, run)
+
+
+def test_queries_of_every_script_are_expanded(context: Context) -> None:
+    texts = ["खोज इंजन", "ёлка зимой", "größe messen", "ab o_il x " + "y" * 21]
+    asked = ["खोज", "ёлка", "größe", "ab"]
+    corpus = Corpus.from_documents(
+        Document(f"d{at:02}", "", texts[at] if at < len(texts) else "nothing") for at in range(41)
+    )
+    queries = Queries.from_lists([f"q{at}" for at in range(4)], asked)
+    run = context.run("bm25(analyzer=words)", queries, corpus)
+    made = context.create("retrieve", "rm3(index=bm25(analyzer=words))").expanded(queries, corpus, run)  # type: ignore[attr-defined]
+    terms = [set(made.tokens[a:b]) for a, b in zip(made.offsets[:-1], made.offsets[1:], strict=True)]
+    assert terms == [{"खोज", "इंजन"}, {"ёлка", "зимой"}, {"grösse", "messen"}, {"ab"}]

@@ -76,7 +76,7 @@ class Rm3Config(Feedback):
         0.1, description="terms in more than this share of all documents do not expand a query", ge=0, le=1
     )
     plain_terms: bool = Field(
-        True, description="whether only terms of 2 to 20 unaccented letters and digits do; not for other scripts"
+        True, description="whether only terms of at most 20 letters and digits do, of at least 2 where they are ASCII"
     )
     document_weights: Literal["score", "uniform"] = Field(
         "score", description="what documents count: their score in the earlier run, or all the same"

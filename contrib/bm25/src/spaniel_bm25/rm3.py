@@ -12,7 +12,8 @@ from spaniel_bm25.bags import Bags, add_up, greatest
 from spaniel_bm25.feedback import Entries, TermFeedback
 from spaniel_bm25.lexical import LexicalIndex
 
-_PLAIN = re.compile(r"[a-z0-9]{2,20}")
+_PLAIN = re.compile(r"[a-z0-9]{2,20}|(?![\0-\x7f]+\Z)[^_\s]{1,20}")
+"""Anserini's rule for ASCII; it would leave nothing of other scripts, whose words are terms up to the same length."""
 
 
 class Rm3(TermFeedback):
