@@ -206,17 +206,27 @@ def places(pipeline: Pipeline, flows: Sequence[Flow], row: int) -> tuple[Place, 
     made = []
     for bound, before, flow in zip(pipeline.stages, flows, flows[1:], strict=False):
         if bound.gives == "queries" or flow.run is None:
-            note = (
-                f"{_listed(before)} → {_listed(flow)}"
-                if flow.asked() != before.asked()
-                else "leaves the query as it is"
-            )
+            note = _rewriting(before, flow) or "leaves the query as it is"
             made.append(Place(str(bound.expression), 0, 0, 0.0, note))
             continue
         found = np.flatnonzero(flow.run.rows == row)
         rank, score = (int(found[0]) + 1, float(flow.run.scores[found[0]])) if len(found) else (0, 0.0)
         made.append(Place(str(bound.expression), rank, len(flow.run.rows), score))
     return tuple(made)
+
+
+def rewritings(pipeline: Pipeline, flows: Sequence[Flow]) -> list[tuple[str, list[str]]]:
+    """Return the stages that changed the query, as they print, and what each has the next stage asked."""
+    made = zip(pipeline.stages, flows, flows[1:], strict=False)
+    return [
+        (str(bound.expression), [text for text, _ in flow.asked()])
+        for bound, before, flow in made
+        if bound.gives == "queries" and flow.asked() != before.asked()
+    ]
+
+
+def _rewriting(before: Flow, flow: Flow) -> str:
+    return f"{_listed(before)} → {_listed(flow)}" if flow.asked() != before.asked() else ""
 
 
 def _listed(flow: Flow) -> str:

@@ -13,6 +13,7 @@ from spaniel.cli.output import json_option, print_json
 from spaniel.collections import find_dataset
 from spaniel.context import Context
 from spaniel.data import Corpus, OnError, Queries, Run
+from spaniel.explain import flows_of, rewritings
 from spaniel.indexing import open_corpus
 
 _SHOWN = 160
@@ -48,15 +49,22 @@ def search(
         dataset = find_dataset(context, data, on_error)
         corpus = open_corpus(context, dataset.documents())
         left_out(dataset, corpus)
-        run = context.run(pipeline, Queries.from_lists(["query"], [query]), corpus).cut(top)
+        flows = flows_of(context, pipeline, query, corpus)
+        run = flows[-1].run
+        assert run is not None  # pipelines end with one
+        run = run.cut(top)
+        rewritten = rewritings(pipeline, flows)
         documents = corpus.documents(run.rows)
     hits = [
         {"rank": rank, "id": d.id, "score": float(score), "title": d.title, "text": d.text, "metadata": d.metadata}
         for rank, (d, score) in enumerate(zip(documents, run.scores, strict=True), 1)
     ]
     if as_json:
-        print_json({"query": query, "hits": hits, "reading": reading_of(dataset, corpus)})
+        asked = [{"stage": name, "texts": texts} for name, texts in rewritten]
+        print_json({"query": query, "rewritten": asked, "hits": hits, "reading": reading_of(dataset, corpus)})
         return
+    for name, texts in rewritten:
+        click.echo(f"{_printable(name)}: {', '.join(f'“{_printable(text)}”' for text in texts)}")
     for hit in hits:
         name = click.style(_printable(hit["id"]), bold=True)
         click.echo(f"{hit['rank']:>3}  {hit['score']:>9.4f}  {name}  {_printable(hit['title'])}")

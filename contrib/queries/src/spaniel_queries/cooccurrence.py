@@ -79,15 +79,14 @@ class Incidence:
             if measure == "pmi":
                 found = np.log(both / expected)
             else:
-                found = 2 * sum(
-                    np.where(seen > 0, seen * np.log(seen / wanted), 0.0)
-                    for seen, wanted in (
-                        (both, expected),
-                        (mine - both, mine - expected),
-                        (theirs - both, theirs - expected),
-                        (n - mine - theirs + both, (n - mine) * (n - theirs) / n),
-                    )
+                cells = (
+                    (both, expected),
+                    (mine - both, mine - expected),
+                    (theirs - both, theirs - expected),
+                    (n - mine - theirs + both, (n - mine) * (n - theirs) / n),
                 )
+                parts = [np.where(seen > 0, seen * np.log(seen / wanted), 0.0) for seen, wanted in cells]
+                found = 2 * np.add.reduce(parts)
         return np.where(kept, found, 0.0)
 
 

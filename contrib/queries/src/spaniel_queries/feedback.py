@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,7 @@ class FeedbackWords:
         return Variants.from_lists(texts)
 
     def _words(self, documents: Sequence[list[str]], own: set[str], vocabulary: Vocabulary) -> list[str]:
-        weights: Counter[str] = Counter()
+        weights: defaultdict[str, float] = defaultdict(float)
         most = max(1.0, self.config.share * vocabulary.documents)
         for words in documents:
             for word, frequency in Counter(words).items():

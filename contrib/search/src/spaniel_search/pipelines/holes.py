@@ -49,8 +49,12 @@ class Reader:
     ) -> tuple[Dimension, ...]:
         """Return the dimensions of an expression at a place that demands something of it, or can be without it."""
         if isinstance(node, Chain):
-            parts = enumerate(node.stages)
-            return tuple(d for at, stage in parts for d in self.node(stage, demand, behind or at > 0, prefix, at > 0))
+            chained: list[Dimension] = []
+            for at, stage in enumerate(node.stages):
+                rewrites = self.rewrites(stage, demand)
+                chained += self.node(stage, demand, behind, prefix, at > 0 or rewrites)
+                behind = behind or not rewrites
+            return tuple(chained)
         if isinstance(node, Hole):
             name = f"{prefix}{node.kind or ('stage' if demand == self.stages else '/'.join(demand.kinds))}"
             return self.slot(node, demand, behind, name, optional)
@@ -77,6 +81,18 @@ class Reader:
             elif option in model.model_fields:
                 made += self.values(value, field, preset, f"{here}{option}", schema)
         return tuple(made)
+
+    def rewrites(self, stage: Expression, demand: Reference) -> bool:
+        """Whether a stage gives queries: one more before a retriever, which can be left out."""
+        if isinstance(stage, Hole) and (stage.kind or not stage.choices):
+            return stage.kind in self.registry.kinds and self.registry.kinds[stage.kind].gives == "queries"
+        named = (
+            [choice for choice in stage.choices if isinstance(choice, Stage)] if isinstance(stage, Hole) else [stage]
+        )
+        found = [self.look_up(one, demand.kinds, False) for one in named if isinstance(one, Stage)]
+        return bool(found) and all(
+            one is not None and self.registry.kinds[one.kind].gives == "queries" for one in found
+        )
 
     def look_up(self, stage: Stage, kinds: Sequence[str], behind: bool) -> Registered | None:
         """Find the component that is meant, as binding does: of two with one name, the one that fits the place."""
@@ -163,7 +179,9 @@ class Reader:
         if hole.kind and hole.kind not in demand.kinds:
             self.fault(hole, f"a {hole.kind} cannot stand here; what can is of kind {' or '.join(demand.kinds)}")
             return ()
-        kinds = (hole.kind,) if hole.kind else demand.kinds
+        # What gives queries is tried where it is named: it cannot end a pipeline.
+        ranking = tuple(kind for kind in demand.kinds if self.registry.kinds[kind].gives == "run")
+        kinds = (hole.kind,) if hole.kind else ranking
         found = [r for kind in kinds for r in self.registry.components(kind) if self.fits(r, demand, behind)]
         if not found:
             self.fault(hole, f"no installed {' or '.join(kinds)} can stand here without options of its own")
@@ -177,8 +195,9 @@ class Reader:
     def fits(self, registered: Registered, demand: Reference, behind: bool) -> bool:
         """Whether a component can stand somewhere with its default options."""
         component = registered.component
-        follows = component.follows or self.registry.kinds[registered.kind].follows
-        if follows and follows == ("never" if behind else "must"):
+        kind = self.registry.kinds[registered.kind]
+        follows = component.follows or kind.follows
+        if (follows == "must" and not behind) or (follows == "never" and behind and kind.gives == "run"):
             return False
         if (demand.gives and demand.gives not in component.gives) or (
             demand.takes and demand.takes not in component.takes
