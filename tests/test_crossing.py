@@ -1,8 +1,10 @@
 """Every component of the registry with every other that it can meet, whoever offers them.
 
-Each test is over what is installed, so that a plugin that comes later is crossed with all others, too. What a component
-needs beyond its defaults, to be small or to have a model, stands in :data:`OPTIONS`; one that cannot be used without more
-is skipped, and the skip names it.
+Each test is over what is installed, so that a plugin that comes later is crossed with all others, too. Whatever declarations
+allow must work: a refusal is a failure. What is otherwise stands in a table, with its reason: :data:`OPTIONS` has what a
+component needs beyond its defaults, to be small or to have a model; :data:`WANTING` what cannot be made here,
+:data:`LISTWISE` what scores no pairs, :data:`ONLY` and :data:`MODELS` which spaces a proxy is for, and :data:`REFUSED` what an
+explainer refuses. An entry that no longer holds is a failure as well.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from spaniel import Context, Corpus, Document, Queries, UsageError
+from spaniel import Context, Corpus, Document, PluginError, Queries, UsageError
 from spaniel.data import MultiVectors
 from spaniel.encoding import corpus_vectors, encode_queries, vectors_need
 from spaniel.explain import explain_pipeline
@@ -51,8 +53,42 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "search_space/titles": {"steps": 3, "rows": 60, "batch": 16},
     "rerank/tiny-cross-encoder": {"data": "python-docs", "groups": 4, "epochs": 1},
 }
-OFFLINE = ("no model", "is not installed", "pip install", "offline", "cannot be reached", "there is no")
-"""What a message says where something is not on this machine."""
+WANTING = {
+    "encode/inference-free": "the option `model` names a trained model, which no package carries",
+    "encode/token-encoder": "its default model is fetched from a network",
+    "rerank/cross-encoder": "the option `model` names a trained model, which no package carries",
+    "rerank/cut": "the option `k` has no default; it scores nothing",
+    "rerank/mvp": "its default model is fetched from a network",
+    "retrieve/multi-vector": "the option `encoder` has no default: token vectors need a trained model",
+    "search_space/pipelines": "the option `expression` is the space",
+}
+"""What cannot be made from what the packages carry, and why."""
+LISTWISE = {
+    "adacur-rerank": "scores documents by some of the others",
+    "cut": "keeps the scores that there are",
+    "listwise": "asks for an order of a list",
+    "mvp": "scores the documents of a list together",
+}
+"""Rerankers that score no pairs."""
+ONLY = {"digits": ("programs",), "titles": ("programs",), "judgments": ("ranking-programs",)}
+"""Proxies that run a candidate in a place of their own, with the spaces whose candidates run there."""
+MODELS = ("flexibert", "nlu-bert-mobilebert", "rnn-cells")
+"""Spaces whose candidates are models that read texts."""
+_GRADIENTS = ("ablation-cam", "cf-cam", "grad-cam", "grad-cam-pp", "gradient-input", "head-gradients", "hires-cam",
+              "integrated-gradients", "layer-cam", "score-cam", "smooth-grad-cam-pp")  # fmt: skip
+REFUSED = {
+    **{
+        (name, "maxsim"): "maxsim compares vectors of another component, and has no model to look into"
+        for name in _GRADIENTS
+    },
+    ("maxsim-matches", "dense(encoder=minilm)"): "one vector a text has no tokens to match",
+}
+"""Pairs of an explainer that takes every component of a kind, and one that it says it cannot explain."""
+
+
+def _is_absent(registered: Registered, error: BaseException) -> bool:
+    """Whether an error says that the extra is not installed that a component declares."""
+    return bool(registered.component.extra) and "pip install" in str(error)
 
 
 def _components(kind: str, role: str = "") -> list[Registered]:
@@ -66,19 +102,17 @@ def _stage(registered: Registered, **more: Any) -> Stage:
     return Stage(registered.full_name, **{**options, **more})
 
 
-def _needs_more(registered: Registered) -> str:
-    """Return what options a component cannot do without that are not given here."""
-    if not registered.component.config:
-        return ""
-    given = {*OPTIONS.get(f"{registered.kind}/{registered.name}", {}), *registered.component.options}
-    fields = registered.config_model().model_fields
-    return ", ".join(name for name, field in fields.items() if field.is_required() and name not in given)
-
-
 def _usable(registered: Registered) -> None:
-    lacking = _needs_more(registered)
-    if lacking:
-        pytest.skip(f"{registered.full_name} needs {lacking}")
+    """Skip what cannot be made here, by the table alone."""
+    name = f"{registered.kind}/{registered.name}"
+    if name in WANTING:
+        pytest.skip(f"{name}: {WANTING[name]}")
+    try:
+        registered.resolve_factory()
+    except PluginError as error:
+        if not _is_absent(registered, error):
+            raise
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +152,7 @@ def test_every_encoder_under_every_index_that_fits(
     _usable(encoder)
     _usable(index)
     expression = _stage(encoder)
-    try:
-        vectors = corpus_vectors(context, expression, corpus.need, form)
-    except UsageError as error:
-        _skip_offline(error)
+    vectors = corpus_vectors(context, expression, corpus.need, form)
     asked = encode_queries(context, expression, queries)[form]
     opened = open_index(context, _stage(index), vectors_need(context, expression, corpus.need), form)
     found = opened.search(asked, 3)
@@ -156,12 +187,6 @@ def _compare(asked: Any, vectors: Any) -> np.ndarray:
     return scores
 
 
-def _skip_offline(error: UsageError) -> None:
-    if not any(sign in str(error) for sign in OFFLINE):
-        raise error
-    pytest.skip(str(error).split("\n")[0])
-
-
 # Rerankers as scorers
 
 
@@ -175,14 +200,12 @@ def test_every_reranker_that_scores_pairs_is_a_scorer_for_others(
         pytest.skip("adacur is not installed")
     expression = _stage(reranker)
     component = context.create("rerank", expression)
-    if not isinstance(component, Scorer):
-        pytest.skip(f"{reranker.full_name} reranks lists and scores no pairs")
+    assert isinstance(component, Scorer) == (reranker.name not in LISTWISE)
+    if reranker.name in LISTWISE:
+        return
     everything = len(TEXTS)
     options = {"scorer": expression, "anchor_queries": 3, "budget": everything, "k": everything}
-    try:
-        found = context.run(Stage("adacur", **options), queries, corpus)
-    except UsageError as error:
-        _skip_offline(error)
+    found = context.run(Stage("adacur", **options), queries, corpus)
     for query, text in enumerate(ASKED):
         rows, scores = found.of(query)
         assert sorted(rows.tolist()) == list(range(everything))
@@ -202,10 +225,11 @@ def test_every_proxy_over_every_space_that_fits(space: Registered, proxy: Regist
     place = context.create("search_space", _stage(space))
     scores = context.create("search_space", _stage(proxy))
     candidate = place.sample(np.random.default_rng(0))
-    try:
-        made = [scores.score(place, candidate, 0) for _ in range(2)]
-    except UsageError as error:
-        pytest.skip(f"does not fit: {str(error).splitlines()[0]}")
+    if _misfit(space, proxy, place, scores):
+        with pytest.raises(UsageError):
+            scores.score(place, candidate, 0)
+        return
+    made = [scores.score(place, candidate, 0) for _ in range(2)]
     assert made[0] == made[1]
     assert isinstance(made[0], float)
     if isinstance(scores, TapProxy) and isinstance(place, Tapped):
@@ -213,9 +237,17 @@ def test_every_proxy_over_every_space_that_fits(space: Registered, proxy: Regist
         assert scores.score_taps(seen) == pytest.approx(made[0], rel=1e-6)
 
 
-# Recipes
+def _misfit(space: Registered, proxy: Registered, place: Any, scores: Any) -> bool:
+    """Whether a proxy is for other spaces: by the tables, and by the taps that the two declare."""
+    from spaniel_neural.taps import has_tap
 
-_LABELLED = {"kl", "mse", "margin-mse"}
+    if proxy.name in ONLY:
+        return space.name not in ONLY[proxy.name]
+    taps = getattr(getattr(scores, "proxy", scores), "taps", ())
+    return space.name not in MODELS or not all(has_tap(place.taps, tap) for tap in taps)
+
+
+# Recipes
 
 
 @pytest.fixture(scope="module")
@@ -341,6 +373,7 @@ _EXPLAINED = [
 ]
 STAGES = {
     "rrf": "rrf(bm25, bm25(k1=0.5))",
+    "passages": "passages(bm25)",
     "weighted": "weighted(bm25, bm25(k1=0.5), weights=[0.5, 0.5])",
     "dense": "dense(encoder=minilm)",
     "anncur": "anncur(anchor_queries=3, budget=6)",
@@ -357,20 +390,36 @@ def test_every_explainer_on_what_it_explains(
     """Explanations of a pipeline's best documents add up to their scores."""
     _usable(explainer)
     stage = STAGES.get(target, target)
-    try:
-        head = "" if _begins(stage, context) else "bm25 >> "
-        pipeline = context.pipeline(head + stage)
-        asked = Queries.from_lists(["0"], [ASKED[1]])
-        rows = context.run(pipeline, asked, corpus).cut(3).rows.tolist()
-        made = explain_pipeline(context, pipeline, ASKED[1], rows, corpus, explainer=explainer.full_name)
-    except UsageError as error:
-        # Of the open ones, those that take every component of a kind, each says itself what it can explain.
-        if any(sign in str(error) for sign in ("explains retrieve/*", "retrieve/*, rerank/*", "needs the option")):
-            pytest.skip(str(error).splitlines()[0])
-        _skip_offline(error)
-    assert made
-    for explanation in made:
-        assert abs(explanation.total() - explanation.score) <= 1e-5 * max(1.0, abs(explanation.score))
+    named = [f"{kind}/{target.partition('(')[0]}" for kind in ("retrieve", "rerank")]
+    if any(name in WANTING for name in named) and stage == target:
+        pytest.skip(next(f"{name}: {WANTING[name]}" for name in named if name in WANTING))
+    head = "" if _begins(stage, context) else "bm25 >> "
+    pipeline = context.pipeline(head + stage)
+    asked = Queries.from_lists(["0"], [ASKED[1]])
+    run = context.run(pipeline, asked, corpus).cut(3)
+    if (explainer.name, target) in REFUSED:
+        with pytest.raises(UsageError, match="explains"):
+            explain_pipeline(context, pipeline, ASKED[1], run.rows.tolist(), corpus, explainer=explainer.full_name)
+        return
+    made = explain_pipeline(context, pipeline, ASKED[1], run.rows.tolist(), corpus, explainer=explainer.full_name)
+    assert len(made) == len(run.rows) > 0
+    is_exact = getattr(context.create("explain", explainer.full_name), "exact", False)
+    for explanation, score in zip(made, run.scores.tolist(), strict=True):
+        slack = 1e-5 * max(1.0, abs(explanation.score))
+        assert abs(explanation.total() - explanation.score) <= slack
+        if is_exact:
+            # The remainder of one that is exact is nothing: its parts alone are the score that the list has.
+            parts = sum(part.score for part in explanation.contributions if part.kind != "remainder")
+            assert abs(parts - (score if explanation.unit != "rank" else explanation.score)) <= slack
+
+
+def test_every_exception_is_about_what_there_is() -> None:
+    """A table that names what is gone would let through what comes back under its name."""
+    installed = {f"{found.kind}/{found.name}" for found in REGISTRY.components()}
+    named = {*WANTING, *OPTIONS, *(f"rerank/{name}" for name in LISTWISE)}
+    named |= {f"search_space/{name}" for name in (*ONLY, *MODELS, *(s for spaces in ONLY.values() for s in spaces))}
+    named |= {f"explain/{explainer}" for explainer, _ in REFUSED}
+    assert named <= installed, sorted(named - installed)
 
 
 def _begins(stage: str, context: Context) -> bool:
