@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spaniel_omp_tokenizer.config import OmpTokenizerConfig
 from spaniel_omp_tokenizer.digits import differences, scheme_of
-from spaniel_omp_tokenizer.donors import Donor, donor_files, read_donor
+from spaniel_omp_tokenizer.donors import Donor, check_named, donor_files, read_donor
 from spaniel_omp_tokenizer.folder import (
     check_shapes,
     copy_rest,
@@ -49,6 +49,7 @@ class OmpTokenizer:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the digests of the donor's weights and tokenizer, or of the documents that one is trained on."""
+        check_named(self.config)
         if self.config.donor is None:
             return {"documents": find_dataset(self.context, str(self.config.train_on)).documents().recipe.address}
         files = donor_files(self.context, self.config.donor)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from spaniel import Config
 
 Method = Literal[
@@ -96,11 +96,3 @@ class OmpTokenizerConfig(Config):
     scale: float = Field(1.0, description="what new vectors are multiplied with, after the noise")
     batch_size: int = Field(512, description="new tokens at once; 0.2 MB each for a donor of 768 dimensions", ge=1)
     dtype: Literal["float32", "float64"] = Field("float32", description="arithmetic; files keep the base's own")
-
-    @model_validator(mode="after")
-    def _one_tokenizer(self) -> Self:
-        if (self.donor is None) == (self.train_on is None):
-            raise ValueError(
-                "one of donor (a model or a tokenizer) and train_on (a collection) says whose tokenizer it is"
-            )
-        return self

@@ -52,6 +52,7 @@ def read_donor(context: Context, config: OmpTokenizerConfig, base: Path) -> Dono
     Raises:
         UsageError: there is no such donor, or it is a tokenizer alone and the method reads vectors.
     """
+    check_named(config)
     if config.train_on is not None:
         _check_alone(config, f"a tokenizer that is trained on {config.train_on}")
         return Donor(trained_tokenizer(context, config.train_on, config.tokens, base))
@@ -68,6 +69,19 @@ def read_donor(context: Context, config: OmpTokenizerConfig, base: Path) -> Dono
     inputs = layout.read(layout.inputs[0])
     outputs = layout.read(layout.outputs[0]) if layout.outputs else None
     return Donor(read_tokenizer(layout.folder), inputs, outputs, layout.config, layout.rotary)
+
+
+def check_named(config: OmpTokenizerConfig) -> None:
+    """Check that the options say whose tokenizer it is.
+
+    Raises:
+        UsageError: they do not, or say it twice.
+    """
+    if (config.donor is None) == (config.train_on is None):
+        raise UsageError(
+            "one of donor (a model, or a tokenizer) and train_on (a collection) says whose tokenizer it is: give "
+            + ("one of them" if config.donor is None else "just one of them")
+        )
 
 
 def donor_files(context: Context, name: str) -> list[Path]:
