@@ -68,8 +68,7 @@ def averages(targets: Tensor, atoms: Tensor, base: Tensor, weigh: Callable[[Tens
         base: ``(atoms, base's dimensions)``.
         weigh: targets, atoms → weights: :func:`similar` or :func:`focus`.
     """
-    made = [weigh(part, atoms) @ base for part in _parts(targets, atoms)]
-    return torch.cat(made) if made else base.new_zeros(0, base.shape[1])
+    return torch.cat([weigh(part, atoms) @ base for part in _parts(targets, atoms)])
 
 
 def similar(targets: Tensor, atoms: Tensor) -> Tensor:
@@ -108,10 +107,10 @@ def wechsel(targets: Tensor, atoms: Tensor) -> tuple[Tensor, Tensor]:
     return indices, torch.softmax(near / _TEMPERATURE, dim=1)
 
 
-def _parts(targets: Tensor, atoms: Tensor) -> tuple[Tensor, ...]:
+def _parts(targets: Tensor, atoms: Tensor) -> list[Tensor]:
     """Return targets, a few at a time, so that a number for each of them and each atom fits into the bound."""
-    made: tuple[Tensor, ...] = torch.split(targets, max(1, SCORES // max(1, len(atoms))))  # type: ignore[no-untyped-call]
-    return made
+    size = max(1, SCORES // max(1, len(atoms)))
+    return [targets[at : at + size] for at in range(0, max(1, len(targets)), size)]
 
 
 def _first(
