@@ -19,7 +19,7 @@ from spaniel.data import Corpus, Document, FilesDataset, FolderDataset, open_fol
 from spaniel.data.texts import html
 from spaniel.data.texts.decoding import NoTextError, decode
 from spaniel.data.texts.html import read_html
-from spaniel.data.texts.passages import cut
+from spaniel.data.texts.passages import count_words, cut
 from spaniel.data.texts.records import read_table
 from spaniel.data.texts.walking import as_id
 from spaniel.errors import UsageError
@@ -149,6 +149,13 @@ def test_nothing_of_a_text_is_lost_or_doubled_by_cutting() -> None:
         assert all(before[1] <= behind[0] for before, behind in itertools.pairwise(spans))
         assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
     assert [len(list(cut("word " * 1000, 250))), len(list(cut("自転車。" * 1000, 250)))] == [4, 4]
+
+
+@pytest.mark.parametrize("end", [".", "?", "।", "؟", "۔", "။", "።"])
+def test_passages_end_where_sentences_of_every_script_do(end: str) -> None:
+    text = f"a b c d{end} " * 10
+    assert {text[start:stop][-1] for start, stop in cut(text, 10)} == {end}
+    assert [count_words(text) for text in ("one two", "中文检索系统", "ภาษาไทย", "")] == [2, 3, 3, 0]
 
 
 def test_names_that_ids_cannot_hold(notes: Path, store: Store) -> None:

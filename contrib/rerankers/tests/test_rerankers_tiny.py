@@ -226,6 +226,12 @@ def test_sentences_and_what_they_were_taken_from() -> None:
     assert 0 < kept < 20
     with pytest.raises(UsageError, match="nothing to learn from"):
         sentence_groups(Corpus.from_documents(documents[1:]), 5, np.random.default_rng(0))
+    chinese = Document("d", "", "今天的天气真的非常好。明天可能会下大雨吧。")
+    hindi = Document("e", "", "यह पहला वाक्य है जो लंबा है। यह दूसरा वाक्य है जो लंबा है।")
+    for document in (chinese, hindi):
+        queries, _, _ = sentence_groups(Corpus.from_documents([document]), 5, np.random.default_rng(0))
+        assert queries.texts[0] in document.text
+        assert len(queries.texts[0]) < len(document.text)
 
 
 @pytest.mark.parametrize(

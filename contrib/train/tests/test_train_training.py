@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from spaniel import Context, UsageError
+from spaniel import Context, Corpus, Document, UsageError
 from spaniel.data import write_folder
 from spaniel.learning import Lesson, read_lessons, write_lessons
 from spaniel.testing import Cli, collection, contract
@@ -337,3 +337,18 @@ def test_language_models_ask_the_same_whatever_the_piece(home: Path, tmp_path: P
     assert 0 < len(whole.rows) <= 8
     texts = material.need_corpus("").contents([0, 1, 2, 3])
     assert all(row.positives[0] in texts and len(row.query.split()) >= 1 for row in whole.rows)
+
+
+def test_titles_of_languages_without_spaces_are_long_enough() -> None:
+    from types import SimpleNamespace
+
+    from spaniel_train.config import TitlesConfig
+    from spaniel_train.synthesizers.titles import Titles
+
+    documents = [
+        Document("a", "中文检索系统", "今天的天气真的非常好明天可能会下大雨吧我们去公园玩"),
+        Document("b", "中", "短"),
+    ]
+    material: Any = SimpleNamespace(name="x", need_corpus=lambda what: Corpus.from_documents(documents))
+    made = Titles(TitlesConfig(), None).make(material, 0, 2)  # type: ignore[arg-type]
+    assert [row.query for row in made.rows] == ["中文检索系统"]

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from spaniel import Corpus, Qrels, Queries, Run, UsageError
+from spaniel.data.texts.passages import count_words
 
 HELD_OUT = 5
 """One of so many queries is held out of the training, to choose the weight."""
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n{2,}")
+_SENTENCE = re.compile(r"(?<=[.!?।॥؟۔။።])\s+|(?<=[。！？])\s*(?=\S)|\n{2,}")
 _WORDS = 5
 """Words of a sentence that stands for a query, at the least."""
 _KEPT = 0.1
@@ -92,7 +93,7 @@ def sentence_groups(corpus: Corpus, count: int, rng: np.random.Generator) -> tup
             break
         document = corpus.documents([row])[0]
         parts = [" ".join(part.split()) for part in _SENTENCE.split(document.text)]
-        fit = [number for number, part in enumerate(parts) if len(part.split()) >= _WORDS]
+        fit = [number for number, part in enumerate(parts) if count_words(part) >= _WORDS]
         if not fit or len(parts) < 2:
             continue
         chosen = fit[int(rng.integers(len(fit)))]

@@ -15,7 +15,7 @@ _UNSPACED = re.compile(
 )
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese: two characters count as a word."""
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
-_SENTENCE = re.compile(r"\S.*?(?:[.!?…][\"'”’»)\]]*(?=\s)|[。．！？]|$)")
+_SENTENCE = re.compile(r"\S.*?(?:[.!?…।॥؟۔။።][\"'”’»)\]]*(?=\s)|[。．！？]|$)")
 _CHUNK = re.compile(rf"\S{{1,{_LONG_WORD // 2}}}")
 
 
@@ -58,21 +58,22 @@ def _pieces(text: str, words: int) -> Iterator[_Piece]:
     for line in _LINE.finditer(text):
         rank = 3 if text.count("\n", end, line.start()) > 1 else 2
         end = line.end()
-        if 8 * _words(line[0]) <= words:
-            yield _Piece(*line.span(), _words(line[0]), rank)
+        if 8 * count_words(line[0]) <= words:
+            yield _Piece(*line.span(), count_words(line[0]), rank)
             continue
         for sentence in _SENTENCE.finditer(text, line.start(), line.end()):
-            count = _words(sentence[0])
+            count = count_words(sentence[0])
             if count <= words:
                 yield _Piece(*sentence.span(), count, rank)
             else:
                 for chunk in _CHUNK.finditer(text, *sentence.span()):
-                    yield _Piece(*chunk.span(), _words(chunk[0]), rank)
+                    yield _Piece(*chunk.span(), count_words(chunk[0]), rank)
                     rank = 0
             rank = 1
 
 
-def _words(text: str) -> int:
+def count_words(text: str) -> int:
+    """Return how many words a text has; where nothing stands between words, two characters count as one."""
     count = max(len(text.split()), len(text) // _LONG_WORD)
     return max(count, len(_UNSPACED.findall(text)) // 2) if not text.isascii() else count
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaniel import Context
+from spaniel.data.texts.passages import count_words
 from spaniel_lm.capabilities import require
 from spaniel_lm.protocol import Generation, LanguageModel, Message, Prompt
 
@@ -44,7 +45,7 @@ class LmQueries:
         answers = model.generate([self._prompt(model, document.contents) for document in documents], wanted)
         for document, answer in zip(documents, answers, strict=True):
             asked = [clean(one.text) for one in (answer, *answer.others)]
-            kept = [query for query in dict.fromkeys(asked) if len(query.split()) >= config.words]
+            kept = [query for query in dict.fromkeys(asked) if count_words(query) >= config.words]
             counts["queries"] += len(asked)
             counts["rejected as too short, or as copies"] += len(asked) - len(kept)
             source = {"collection": material.name, "document": document.id, "lm": str(config.lm)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spaniel import Context
+from spaniel.data.texts.passages import count_words
 
 from spaniel_train.config import TitlesConfig
 from spaniel_train.material import Material
@@ -36,7 +37,7 @@ class Titles:
             title, text = document.title.strip(), document.text.strip()
             if title and text.lower().startswith(title.lower()):
                 text = text[len(title) :].lstrip(" .\n\t")
-            if len(title.split()) < self.config.words or len(text.split()) < self.config.text_words:
+            if count_words(title) < self.config.words or count_words(text) < self.config.text_words:
                 counts["rejected as too short"] += 1
                 continue
             source = {"collection": material.name, "document": document.id}
