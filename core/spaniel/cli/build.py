@@ -49,7 +49,7 @@ def plan(state: State, /, expression: str, data: str, on_error: OnError, as_json
     click.echo(f"needs, in {context.store.root}:")
     for item in found:
         state_word = "there" if item["there"] else "would be built"
-        click.echo(f"  {item['address'][:12]}  {item['type']:<8} {item['component']:<32} {state_word}")
+        click.echo(f"  {item['address'][:12]}  {item['type']:<12} {item['component']:<32} {state_word}")
 
 
 @click.command()
@@ -79,5 +79,5 @@ def index(state: State, /, expression: str, data: str, on_error: OnError, as_jso
     for artifact in artifacts:
         size, seconds = human_bytes(artifact.bytes), f"{artifact.seconds:.1f} s"
         click.echo(
-            f"{artifact.address[:12]}  {artifact.recipe.type:<8} {artifact.recipe.component:<32} {size:>10} {seconds:>9}"
+            f"{artifact.address[:12]}  {artifact.recipe.type:<12} {artifact.recipe.component:<32} {size:>10} {seconds:>9}"
         )

@@ -10,7 +10,7 @@ from spaniel.config import Expression, ref
 
 _WORDS = ref("analyzer", "words", description="finds the words of documents and queries")
 _REPEAT = Field(
-    1,
+    5,
     description="times that the query stands before what is added: the more, the more its own words count",
     ge=1,
     le=100,
