@@ -69,9 +69,7 @@ def measure_grid(store: str, data: str, seed: int, measure: str, plain: bool) ->
 @click.command()
 @click.argument("data")
 @click.option("--plain", is_flag=True, help="Tune BM25 alone, beside a grid of 24.")
-@click.option(
-    "--seeds", default=3, show_default=True, help="Seeds of the walks; the halves are the same."
-)
+@click.option("--seeds", default=3, show_default=True, help="Seeds of the walks; the halves are the same.")
 @click.option("--strategy", "strategies", multiple=True, help="Strategies; by default all.")
 @click.option("-m", "--measure", default="nDCG@10", show_default=True, help="What is tuned for.")
 @click.option("--store", default=None, help="Store; by default a new one.")

@@ -204,7 +204,9 @@ def test_ir_datasets_reach_no_network_when_offline(tmp_path: Path, monkeypatch: 
     from spaniel_datasets.offline import network
 
     with network(False, "x"):
-        assert download.Download([download.RequestsDownload("http://x.invalid")], cache_path=str(kept)).path() == str(kept)
+        assert download.Download([download.RequestsDownload("http://x.invalid")], cache_path=str(kept)).path() == str(
+            kept
+        )
         with pytest.raises(UsageError, match="not on this machine"):
             download.Download([download.RequestsDownload("http://x.invalid")], cache_path=str(tmp_path / "no")).path()
     assert download.Download.path is before

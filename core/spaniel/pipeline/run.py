@@ -71,6 +71,7 @@ def _needs(context: Context, pipeline: Pipeline, corpus: Need) -> tuple[Need, ..
         found.setdefault(need.recipe.address, need)
 
     add(corpus)
+
     def ask(bound: Bound) -> None:
         component = context.make(bound)
         if hasattr(component, "needs"):
