@@ -50,7 +50,7 @@ def words(text: str) -> list[Unit]:
 def _chinese() -> Callable[[str], list[str]]:
     """Return what cuts a run of Chinese characters into words."""
     try:
-        import jieba  # type: ignore[import-untyped]
+        import jieba
     except ImportError:
         return list
     jieba.setLogLevel(logging.WARNING)

@@ -102,7 +102,7 @@ def _prepare(
     for term in terms:
         held = keys[indptr[term] : indptr[term + 1]]
         if greatest[term] < 0:
-            highest = np.int64(0)
+            highest: Any = np.int64(0)
             for key in held:
                 highest = max(highest, np.int64(key))
             greatest[term] = _impact(highest, is_float, scratch)
@@ -111,7 +111,7 @@ def _prepare(
                 at, found = 0, rows[indptr[term] : indptr[term + 1]]
                 for block in range(maxima.shape[1]):
                     starts[line, block] = at
-                    most = np.int64(0)
+                    most: Any = np.int64(0)
                     while at < len(found) and found[at] >> np.uint32(BLOCK_BITS) == block:
                         most = max(most, np.int64(held[at]))
                         at += 1
@@ -129,8 +129,9 @@ def _prepare(
                 if below < _BINS:
                     counts[below] += 1
             reached = 0
-            for below in range(_BINS):
-                reached += counts[below]
+            for step in range(_BINS):
+                reached += counts[step]
                 if reached >= k:
-                    kth[term] = _impact(max(0, top - below) << shift, is_float, scratch)
+                    least: Any = max(0, top - step)
+                    kth[term] = _impact(least << shift, is_float, scratch)
                     break

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -155,22 +155,23 @@ class Postings:
             constants = np.zeros(queries, np.float32)
         batch = max(1, min(BATCH, RETURNED // width))
         runs = []
+        parts: tuple[Any, ...]
         for start in range(0, queries, batch):
             end = min(start + batch, queries)
             keys = np.full((end - start, width), -1, np.int64)
             asked = offsets[start : end + 1]
             if method == "sweep":
-                parts: Any = (asked, terms, weights, constants[start:end], allowed, self.documents)
+                parts = (asked, terms, weights, constants[start:end], allowed, self.documents)
                 if is_little((end - start) * self.documents):
                     sweep_plainly(self.indptr, self.indices, self.data, *parts, keys)
                     runs.append(Run.from_matrix(*unpack(keys)))
                     continue
-                _share(end - start, lambda i, n, p=parts, o=keys: self._sweep(p, i, n, o))
+                _share(end - start, partial(self._sweep, parts, keys))
             else:
                 factors = np.ones(len(terms), np.float32) if weights is None else weights
                 kth = self.limits.prepare(terms[asked[0] : asked[-1]], width)
                 parts = (kth, asked, terms, factors, allowed, self.documents)
-                _share(end - start, lambda i, n, p=parts, o=keys: self._maxscore(p, i, n, o))
+                _share(end - start, partial(self._maxscore, parts, keys))
             runs.append(Run.from_matrix(*unpack(keys)))
         return Run.concatenate(runs)
 
@@ -178,15 +179,15 @@ class Postings:
         """Load what is compiled, as a stage of its own, unless numpy is soon done with so many queries."""
         if "spaniel_impacts.sweep" not in sys.modules and not is_little(queries * self.documents):
             with context.stage("load compiled search", phase="load"):
-                self._sweep(_NOTHING, 0, 1, np.full((1, 1), -1, np.int64))
+                self._sweep(_NOTHING, np.full((1, 1), -1, np.int64), 0, 1)
 
-    def _sweep(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+    def _sweep(self, parts: tuple[Any, ...], out: NDArray[np.int64], first: int, step: int) -> None:
         from spaniel_impacts.sweep import sweep  # compiled: loaded where it is needed
 
         kernel: Any = sweep
         kernel(self.indptr, self.indices, self.data, *parts, first, step, out)
 
-    def _maxscore(self, parts: tuple[Any, ...], first: int, step: int, out: NDArray[np.int64]) -> None:
+    def _maxscore(self, parts: tuple[Any, ...], out: NDArray[np.int64], first: int, step: int) -> None:
         from spaniel_impacts.pruning import maxscore
 
         known = self.limits

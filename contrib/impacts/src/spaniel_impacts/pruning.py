@@ -184,7 +184,7 @@ def maxscore(
                         continue
                     passed = least
                     if essential < len(asked):
-                        block = (start + begin) >> BLOCK_BITS
+                        block = np.int64((start + begin) >> BLOCK_BITS)
                         more = _rest_of_block(block, essential, asked, factors, greatest, place, maxima)
                         passed = threshold - more
                     for at in range(begin, begin + len(block_marks)):
