@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spaniel import Component, Context, Corpus, Document, Queries, UsageError, hookimpl
+from spaniel import ArtifactError, Component, Context, Corpus, Document, Queries, UsageError, hookimpl
 from spaniel.data import Variants, fuse_rrf
 from spaniel.explain import explain_pipeline
 from spaniel.pipeline.run import needs, run_pipeline
@@ -309,3 +309,19 @@ def test_a_search_shows_what_is_asked(tmp_path: Path, monkeypatch: pytest.Monkey
     told = json.loads(CliRunner().invoke(main, [*arguments, "--json"], catch_exceptions=False).stdout)
     assert told["rewritten"] == [{"stage": "spelling", "texts": ["retrieval"]}]
     assert {hit["id"] for hit in told["hits"]} == {"5", "6", "7"}
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("words.json", b'["b", "a"]'), ("words.json", b"[1]"), ("words.json", b"{"), ("documents.npy", b"no array")],
+)
+def test_damaged_vocabularies_are_named(context: Context, name: str, damage: bytes) -> None:
+    from spaniel_queries.vocabulary import open_vocabulary, vocabulary_need
+
+    analyzer = context.create("rewrite", "spelling").config.analyzer
+    artifact = context.obtain(vocabulary_need(context, analyzer, CORPUS.need))
+    path = artifact.file(name)
+    path.chmod(0o644)
+    path.write_bytes(damage)
+    with pytest.raises(ArtifactError, match=name):
+        open_vocabulary(context, analyzer, CORPUS.need)
