@@ -13,7 +13,7 @@ from spaniel import Component, Config, Context, Corpus, Document, Queries, Run, 
 from spaniel.data.texts.passages import sentences, windows, words_of
 from spaniel.explain import explain_pipeline
 from spaniel.pipeline.run import needs
-from spaniel.plugins import load_registry
+from spaniel.plugins import Registry, load_registry
 from spaniel.rerank import PointwiseReranker
 
 HERE = __name__
@@ -57,13 +57,16 @@ CORPUS = Corpus.from_documents(documents())
 QUERIES = Queries.from_lists(["1", "2", "3"], ["ant bee", "lynx", "owl pig cat"])
 
 
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    made = load_registry()
+    made.register(Plugin(), "test-plugin")
+    return made
+
+
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
-    registry = load_registry()
-    registry.register(Plugin(), "test-plugin")
-    made = Context(tmp_path / "store", device="cpu", offline=True, registry=registry)
-    yield made
-    registry.unregister("test-plugin")
+def context(tmp_path: Path, registry: Registry) -> Context:
+    return Context(tmp_path / "store", device="cpu", offline=True, registry=registry)
 
 
 def passages(document: Document, size: int, stride: int) -> list[str]:
@@ -242,6 +245,7 @@ def test_words_of_scripts_without_blanks_are_two_characters() -> None:
     assert [text[a:b] for a, b in words_of(text)] == ["今天", "天气", "很好", "hello", "world"]
 
 
+@pytest.mark.slow
 def test_passages_of_tokens_hold_so_many(context: Context, tmp_path: Path) -> None:
     testing: Any = pytest.importorskip("spaniel_neural.testing")
     from spaniel_queries.config import Passages

@@ -13,7 +13,7 @@ from spaniel import ArtifactError, Component, Context, Corpus, Document, Queries
 from spaniel.data import Variants, fuse_rrf
 from spaniel.explain import explain_pipeline
 from spaniel.pipeline.run import needs, run_pipeline
-from spaniel.plugins import load_registry
+from spaniel.plugins import Registry, load_registry
 from spaniel_lm.protocol import Answer, Generation
 from spaniel_queries.asking import rewrites
 from spaniel_queries.config import StopPhrases as Options
@@ -70,13 +70,17 @@ def asked(*texts: str) -> Queries:
     return Queries.from_lists([str(at) for at in range(len(texts))], texts)
 
 
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    made = load_registry()
+    made.register(Plugin(), "test-parrot")
+    return made
+
+
 @pytest.fixture
-def context(tmp_path: Path) -> Iterator[Context]:
+def context(tmp_path: Path, registry: Registry) -> Context:
     ASKED.clear()
-    registry = load_registry()
-    registry.register(Plugin(), "test-parrot")
-    yield Context(tmp_path / "store", device="cpu", offline=True, registry=registry)
-    registry.unregister("test-parrot")
+    return Context(tmp_path / "store", device="cpu", offline=True, registry=registry)
 
 
 def rewritten(context: Context, rewriter: str, *texts: str, run: Any = None) -> Any:
@@ -112,10 +116,10 @@ def test_the_nearest_then_the_commonest_then_the_first_word() -> None:
 
 def test_corrections_are_those_of_brute_force() -> None:
     rng = np.random.default_rng(2)
-    words = sorted({"".join(rng.choice(list("abcd"), int(rng.integers(2, 8)))) for _ in range(150)})
+    words = sorted({"".join(rng.choice(list("abcd"), int(rng.integers(2, 8)))) for _ in range(80)})
     counts = rng.integers(1, 5, len(words))
     speller = Speller(Vocabulary(words, counts, 10), distance=2, prefix=0)
-    for _ in range(150):
+    for _ in range(50):
         word = "".join(rng.choice(list("abcd"), int(rng.integers(2, 9))))
         near = [(osa(word, other), -int(count), other) for other, count in zip(words, counts, strict=True)]
         best = min((one for one in near if one[0] <= 2), default=(0, 0, word))
