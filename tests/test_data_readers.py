@@ -223,7 +223,7 @@ BAD = {
     "c.tsv": [(b"a", "it has 1 columns"), (b"a\t\xff", "no UTF-8")],
     "c.trec": [
         (b"alone", "expected id, tab and text"),
-        (b"<top><num>1</num></top>", "no <title>"),
+        (b"<top><num>1</num></top>", "in <title>, <query> or the like"),
         (b"<top><title>x</title></top>", "no <num>"),
         (b"\xff", "no UTF-8"),
     ],
