@@ -496,9 +496,9 @@ def test_a_source_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     read: list[str] = []
     original = sources.digest_files
 
-    def digest_files(paths: list[Path]) -> Any:
+    def digest_files(paths: list[Path], advance: Any = None) -> Any:
         read.extend(path.name for path in paths)
-        return original(paths)
+        return original(paths, advance)
 
     monkeypatch.setattr(sources, "digest_files", digest_files)
     source = tmp_path / "corpus.jsonl"
