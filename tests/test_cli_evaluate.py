@@ -103,6 +103,8 @@ def test_several_runs_are_compared(run_cli: Cli, data: Path) -> None:
     ]:
         assert said in run_cli("evaluate", *arguments, str(data)).stderr
     assert "--baseline 3" in run_cli("evaluate", good, other, str(data), "--baseline", "3").stderr
+    ran = run_cli("evaluate", good, other, str(data), "--all-pairs", "--baseline", "2")
+    assert (ran.exit_code, "no meaning" in ran.stderr) == (2, True)
 
 
 def test_a_level_and_own_documents(run_cli: Cli, data: Path) -> None:

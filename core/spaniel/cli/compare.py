@@ -63,6 +63,21 @@ def comparison_options(command: F) -> F:
     return command
 
 
+def check_comparison(count: int, what: str, baseline: int, all_pairs: bool, report: Path | None) -> None:
+    """Check the options of a comparison of ``count`` systems before any work is done.
+
+    Raises:
+        UsageError: they do not fit, or the report cannot be written.
+    """
+    if baseline > count:
+        raise UsageError(f"--baseline {baseline}: there are {count} {what}")
+    if all_pairs and baseline != 1:
+        raise UsageError("--all-pairs compares every pair, so --baseline has no meaning beside it")
+    check_output(report)
+    if report is not None:
+        check_report_extra()
+
+
 @click.command()
 @click.argument("expressions", nargs=-1, required=True, metavar="EXPRESSION... DATA")
 @measure_option
@@ -98,14 +113,8 @@ def compare(
     texts = [read_expression(text) for text in given]
     if not texts:
         raise UsageError("compare takes at least one expression, then the collection: compare bm25 dense python-docs")
-    if baseline > len(texts):
-        raise UsageError(f"--baseline {baseline}: there are {len(texts)} expressions")
-    if all_pairs and baseline != 1:
-        raise UsageError("--all-pairs compares every pair, so --baseline has no meaning beside it")
-    check_output(report)
+    check_comparison(len(texts), "expressions", baseline, all_pairs, report)
     names = parse_measures(measures or DEFAULT_MEASURES)
-    if report is not None:
-        check_report_extra()
     with running(state, **settings) as context:
         # Every expression is checked before the first one runs.
         pipelines = [context.pipeline(text) for text in texts]

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from spaniel.cli.common import (
-    check_output,
     judging_options,
     left_out,
     on_error_option,
@@ -18,7 +17,7 @@ from spaniel.cli.common import (
     split_option,
     tell_judging,
 )
-from spaniel.cli.compare import comparison_options, print_comparison
+from spaniel.cli.compare import check_comparison, comparison_options, print_comparison
 from spaniel.cli.main import State
 from spaniel.cli.output import json_option, print_json
 from spaniel.cli.run import measure_option
@@ -43,7 +42,6 @@ from spaniel.evaluation import (
     Evaluation,
     SystemResult,
     check_judgments,
-    check_report_extra,
     parse_measures,
     write_value,
 )
@@ -93,11 +91,7 @@ def evaluate(
             raise UsageError(f"there is no run file {path}")
     if len(set(given)) < len(given):
         raise UsageError("a run file is given twice; names tell systems apart")
-    if baseline > len(given):
-        raise UsageError(f"--baseline {baseline}: there are {len(given)} run files")
-    if report is not None:
-        check_output(report)
-        check_report_extra()
+    check_comparison(len(given), "run files", baseline, all_pairs, report)
     names = parse_measures(measures or DEFAULT_MEASURES)
     settings: dict[str, Any] = {"device": "auto", "seed": seed, "batch_size": None, "offline": False, "trace": None}
     with running(state, **settings) as context:
